@@ -1,0 +1,3 @@
+module holdfast.internal
+
+go 1.26
