@@ -59,6 +59,8 @@ type Attempt struct {
 	// sends an existing one unchanged. It holds no credentials. At most 48 KiB
 	// compressed are kept.
 	Request []byte
+	// RequestSum is the SHA-256 of a frozen request that was too large to keep.
+	RequestSum []byte
 	// Progress is what a sink of several steps has made so far, at most 2 KiB.
 	Progress []byte
 	// Receipt is what the vendor answered.
