@@ -1,0 +1,57 @@
+package sinks
+
+import (
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of what a destination may send us. Whatever it sends, a request costs
+// no more memory than these.
+const (
+	MaxBody      = 64 << 10 // bytes of a response body that are read
+	maxHeader    = 64 << 10 // bytes of response headers
+	dialTimeout  = 2 * time.Second
+	handshake    = 5 * time.Second
+	idle         = time.Minute
+	totalTimeout = 15 * time.Second
+)
+
+// ClientOptions sizes a client.
+type ClientOptions struct {
+	// Timeout bounds a whole request, body included; 0 means 15 s. A shorter
+	// deadline of the request's context wins.
+	Timeout time.Duration
+	// Concurrency is the number of connections per host; 0 means [DefaultConcurrency].
+	Concurrency int
+}
+
+// NewHTTPClient returns the client that every sink uses. It refuses plain
+// http and addresses that are not public unless e admits them, follows no
+// redirect, ignores proxies of the environment, and never decompresses.
+func NewHTTPClient(e Egress, o ClientOptions) *http.Client {
+	if o.Timeout <= 0 {
+		o.Timeout = totalTimeout
+	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = DefaultConcurrency
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second, Control: e.control}
+	transport := &http.Transport{
+		Proxy:                  nil, // a proxy of the environment would see credentials and dodge the guard
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    handshake,
+		ResponseHeaderTimeout:  o.Timeout,
+		MaxResponseHeaderBytes: maxHeader,
+		DisableCompression:     true, // a gzip bomb stays as small as it was sent
+		MaxConnsPerHost:        o.Concurrency,
+		MaxIdleConnsPerHost:    o.Concurrency,
+		IdleConnTimeout:        idle,
+		ForceAttemptHTTP2:      true, // a DialContext of our own would turn it off
+	}
+	return &http.Client{
+		Timeout:       o.Timeout,
+		Transport:     &schemeGuard{allowHTTP: e.AllowHTTP, next: transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

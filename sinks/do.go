@@ -1,0 +1,67 @@
+package sinks
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// Response is what a destination answered, read to the end or to the cap.
+type Response struct {
+	Status    int
+	Header    http.Header
+	Body      []byte
+	Truncated bool // the body was longer than the cap
+}
+
+// Do sends req with a client of [NewHTTPClient], reads at most limit bytes of
+// the answer ([MaxBody] if 0) and closes it. An answer of any status is no
+// error. The error is a verdict, or the context's own if it ended before
+// anything was sent, and names neither URL, credentials nor payload.
+func Do(client *http.Client, req *http.Request, limit int64) (*Response, error) {
+	if limit <= 0 {
+		limit = MaxBody
+	}
+	var sent atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+	answer, err := client.Do(req)
+	if err != nil {
+		return nil, networkVerdict(req.Context(), err, sent.Load())
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := readUpTo(answer.Body, answer.ContentLength, limit)
+	if err != nil {
+		return nil, networkVerdict(req.Context(), err, true)
+	}
+	resp := &Response{Status: answer.StatusCode, Header: answer.Header, Body: body}
+	if int64(len(body)) > limit {
+		resp.Body, resp.Truncated = body[:limit], true
+	}
+	return resp, nil
+}
+
+// readUpTo reads limit+1 bytes at most; the one too many tells a long body
+// from one that just fits. Closing what is longer drops the connection, which
+// is cheaper than draining what a hostile server may send for ever.
+func readUpTo(r io.Reader, length, limit int64) ([]byte, error) {
+	if length == 0 {
+		return nil, nil
+	}
+	if length < 0 || length > limit {
+		return io.ReadAll(io.LimitReader(r, limit+1))
+	}
+	// One byte of room lets the last Read return io.EOF, which is what frees
+	// the connection for the next request.
+	buf := make([]byte, length+1)
+	n, err := io.ReadFull(r, buf)
+	if errors.Is(err, io.ErrUnexpectedEOF) && int64(n) == length {
+		return buf[:n], nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return buf[:n], nil
+}
