@@ -1,0 +1,176 @@
+package http
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"holdfast.internal"
+)
+
+// Config is what a user writes for kind http.
+type Config struct {
+	// BaseURL is the destination's root, such as https://api.example.com/v1.
+	BaseURL string `yaml:"base_url"`
+	// URL is absolute, or a path under BaseURL; empty means BaseURL itself. Its
+	// path and query may hold {key} for the record's key and {field} or
+	// {record.field} for a field of its value, each escaped.
+	URL string `yaml:"url"`
+	// Method is POST (the default), PUT, PATCH or DELETE.
+	Method string `yaml:"method"`
+	// Headers are sent with every request.
+	Headers map[string]string `yaml:"headers"`
+	// Auth says how the sink names itself.
+	Auth Auth `yaml:"auth"`
+	// Idempotency says how the idempotency key is sent.
+	Idempotency Idempotency `yaml:"idempotency"`
+	// Timeout bounds a whole request, such as 10s; 0 leaves it to the client.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Auth holds one of: bearer; username and password; header and value.
+type Auth struct {
+	Bearer   holdfast.Secret `yaml:"bearer"`
+	Username string          `yaml:"username"`
+	Password holdfast.Secret `yaml:"password"`
+	Header   string          `yaml:"header"`
+	Value    holdfast.Secret `yaml:"value"`
+}
+
+// Idempotency says how the idempotency key is sent.
+type Idempotency struct {
+	// Header is the field's name; Idempotency-Key by default.
+	Header string `yaml:"header"`
+	// Quote sends the key as a quoted string, as draft-ietf-httpapi-idempotency-key asks.
+	Quote bool `yaml:"quote"`
+}
+
+const (
+	defaultMethod    = http.MethodPost
+	defaultKeyHeader = "Idempotency-Key"
+)
+
+// Validate reports every broken rule by key, value and rule.
+func (c Config) Validate() error {
+	_, err := c.target()
+	return errors.Join(err, c.validateMethod(), c.validateHeaders(), c.Auth.validate(), c.validateTimeout())
+}
+
+func (c Config) validateMethod() error {
+	allowed := []string{"", http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	if slices.Contains(allowed, c.Method) {
+		return nil
+	}
+	return fmt.Errorf("method: %q must be one of POST, PUT, PATCH, DELETE", c.Method)
+}
+
+func (c Config) validateTimeout() error {
+	if c.Timeout < 0 {
+		return fmt.Errorf("timeout: %s must not be negative", c.Timeout)
+	}
+	return nil
+}
+
+func (c Config) validateHeaders() error {
+	var errs []error
+	for name, value := range c.Headers {
+		if err := validHeader(name); err != nil {
+			errs = append(errs, fmt.Errorf("headers: %w", err))
+		}
+		if !httpguts.ValidHeaderFieldValue(value) {
+			errs = append(errs, fmt.Errorf("headers: the value of %s must hold no control characters", name))
+		}
+	}
+	if c.Idempotency.Header != "" && !httpguts.ValidHeaderFieldName(c.Idempotency.Header) {
+		errs = append(errs, fmt.Errorf("idempotency.header: %q must be a header name", c.Idempotency.Header))
+	}
+	return errors.Join(errs...)
+}
+
+// validHeader refuses names that the sink or the transport sets itself.
+func validHeader(name string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%q must be a header name", name)
+	}
+	ours := []string{
+		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade", "Te",
+		"Authorization", defaultKeyHeader, headerEventID, headerKey, headerAttempt,
+	}
+	if slices.Contains(ours, textproto.CanonicalMIMEHeaderKey(name)) {
+		return fmt.Errorf("%s is set by the sink itself and must not be given (credentials belong under auth)", name)
+	}
+	return nil
+}
+
+func (a Auth) validate() error {
+	ways := 0
+	for _, used := range []bool{a.Bearer != "", a.Username != "" || a.Password != "", a.Header != "" || a.Value != ""} {
+		if used {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return errors.New("auth: only one of bearer, username and password, header and value may be given")
+	case (a.Header == "") != (a.Value == ""):
+		return errors.New("auth: header and value must be given together")
+	case a.Header != "" && !httpguts.ValidHeaderFieldName(a.Header):
+		return fmt.Errorf("auth.header: %q must be a header name", a.Header)
+	case !httpguts.ValidHeaderFieldValue(a.Value.Reveal()) || !httpguts.ValidHeaderFieldValue(a.Bearer.Reveal()):
+		return errors.New("auth: a credential must hold no control characters (a line break at the end of its file, perhaps)")
+	}
+	return nil
+}
+
+// target joins url to base_url and reads its placeholders. Its errors do not
+// repeat the URL: its path may be a secret.
+func (c Config) target() (template, error) {
+	raw := c.URL
+	if !isAbsolute(raw) {
+		if c.BaseURL == "" {
+			return template{}, errors.New("base_url: must be given where url is not absolute")
+		}
+		raw = strings.TrimSuffix(c.BaseURL, "/")
+		if path := strings.TrimPrefix(c.URL, "/"); path != "" {
+			raw += "/" + path
+		}
+	}
+	origin, rest, err := cutOrigin(raw)
+	if err != nil {
+		return template{}, err
+	}
+	return parseTemplate(origin, rest)
+}
+
+func isAbsolute(raw string) bool { return strings.Contains(raw, "://") && !strings.HasPrefix(raw, "/") }
+
+// cutOrigin splits scheme and host from the path, so that no placeholder can
+// choose where a request goes.
+func cutOrigin(raw string) (origin, rest string, err error) {
+	scheme, after, found := strings.Cut(raw, "://")
+	if !found || (scheme != "https" && scheme != "http") {
+		return "", "", errors.New("url: must begin with https:// (or http://, which egress.allow_http admits)")
+	}
+	end := strings.IndexAny(after, "/?")
+	if end < 0 {
+		end = len(after)
+	}
+	origin, rest = scheme+"://"+after[:end], after[end:]
+	u, err := url.Parse(origin)
+	switch {
+	case err != nil || u.Host == "" || strings.ContainsAny(origin, "{}"):
+		return "", "", errors.New("url: must have a host without placeholders")
+	case u.User != nil:
+		return "", "", errors.New("url: must hold no user or password (they belong under auth)")
+	case strings.Contains(rest, "#"):
+		return "", "", errors.New("url: must have no fragment (#)")
+	}
+	return origin, rest, nil
+}
