@@ -103,7 +103,7 @@ func validHeader(name string) error {
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade", "Te",
 		"Authorization", defaultKeyHeader, headerEventID, headerKey, headerAttempt,
 	}
-	if slices.Contains(ours, textproto.CanonicalMIMEHeaderKey(name)) {
+	if name = textproto.CanonicalMIMEHeaderKey(name); slices.Contains(ours, name) {
 		return fmt.Errorf("%s is set by the sink itself and must not be given (credentials belong under auth)", name)
 	}
 	return nil
