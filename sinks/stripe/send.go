@@ -1,0 +1,117 @@
+package stripe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"holdfast.internal"
+	"holdfast.internal/sinks"
+)
+
+// request is one call of Stripe's API.
+type request struct {
+	method, path string // the path with its query
+	body         string // a form
+	key          string // idempotency key; "" for reads
+	number       int    // the attempt's
+}
+
+// maxList bounds the answer to a list; a hundred customers fit.
+const maxList = 1 << 20
+
+// send sends one request. Its error is a verdict; nil means a 2xx answer.
+func (s *sink) send(ctx context.Context, r request) (*sinks.Response, error) {
+	if s.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, s.baseURL+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return nil, holdfast.Permanent(holdfast.ClassConfig, "url", errors.New("request has no valid URL"))
+	}
+	req.Header.Set("Authorization", "Bearer "+s.apiKey.Reveal())
+	req.Header.Set("Stripe-Version", s.version)
+	req.Header.Set("User-Agent", "holdfast")
+	limit := int64(maxList)
+	if r.method != http.MethodGet {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Idempotency-Key", r.key)
+		limit = sinks.MaxBody
+	}
+	answer, err := sinks.Do(s.client, req, limit)
+	if err != nil {
+		return nil, err
+	}
+	s.noticeVersion(answer.Header.Get("Stripe-Version"))
+	return answer, classify(&sinks.Exchange{
+		Method: r.method, Response: *answer, Number: r.number, Now: s.now(), Sent: s.sent(r),
+	})
+}
+
+// sent lists what an answer may repeat and nobody may keep.
+func (s *sink) sent(r request) []string {
+	texts := []string{s.apiKey.Reveal(), r.key}
+	values, _ := url.ParseQuery(r.body)
+	for _, list := range values {
+		texts = append(texts, list...)
+	}
+	if _, query, found := strings.Cut(r.path, "?"); found {
+		values, _ = url.ParseQuery(query)
+		for _, list := range values {
+			texts = append(texts, list...)
+		}
+	}
+	return texts
+}
+
+// noticeVersion says once that Stripe answers with another version than was
+// asked for: the pinned contract may not hold any more.
+func (s *sink) noticeVersion(got string) {
+	if got == "" || got == s.version || s.foreignAPI.Swap(true) {
+		return
+	}
+	s.log.Warn("stripe answers with another version than the pinned one", zap.String("pinned", s.version), zap.String("answered", got[:min(len(got), 64)]))
+}
+
+// idOf returns the id at the top of an answer, which may have been cut behind
+// it. Without one, the outcome is not known; the same key asks again.
+func idOf(answer *sinks.Response) (string, error) {
+	dec := json.NewDecoder(bytes.NewReader(answer.Body))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return "", noID(answer)
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return "", noID(answer)
+		}
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return "", noID(answer)
+		}
+		if id, ok := value.(string); ok && name == "id" && validID(id) {
+			return id, nil
+		}
+	}
+	return "", noID(answer)
+}
+
+// validID keeps an answer from steering the next request: ids go into paths.
+func validID(id string) bool {
+	const chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return id != "" && len(id) <= 255 && strings.Trim(id, chars) == ""
+}
+
+func noID(answer *sinks.Response) error {
+	return &holdfast.TransientError{Failure: holdfast.Failure{
+		Class: holdfast.ClassUncertain, Code: "no_id", Status: answer.Status, Err: errors.New("answer holds no id"),
+	}}
+}

@@ -1,0 +1,119 @@
+// Package stripe makes one invoice per event at Stripe: customer, invoice,
+// items, finalize. Each step has an idempotency key of its own; the rendered
+// steps are frozen with the event before the first byte leaves, and the ids
+// made so far go along, so that any attempt may be the last one's heir.
+package stripe
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"holdfast.internal"
+	"holdfast.internal/sinks"
+)
+
+// sink is one Stripe account.
+type sink struct {
+	client     *http.Client
+	baseURL    string
+	apiKey     holdfast.Secret
+	version    string
+	timeout    time.Duration
+	now        func() time.Time
+	log        *zap.Logger
+	foreignAPI atomic.Bool // another version answered; said once
+}
+
+// New returns a sink for the account of cfg. It is a [sinks.Reconciler].
+func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	deps = deps.WithDefaults()
+	return &sink{
+		client: deps.HTTP, baseURL: strings.TrimSuffix(cfg.baseURL(), "/"), apiKey: cfg.Auth.APIKey,
+		version: cfg.apiVersion(), timeout: cfg.Timeout, now: deps.Now, log: deps.Log,
+	}, nil
+}
+
+// Deliver takes the steps that an earlier attempt has not taken.
+func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
+	p, settled, err := s.plan(ctx, a)
+	if err != nil || settled {
+		return err
+	}
+	made := parseProgress(a.Progress)
+	for made.Done < len(p.Steps) {
+		if err := s.take(ctx, a, p, &made); err != nil {
+			return err
+		}
+		a.Progress = made.encode()
+	}
+	a.Receipt.ObjectID = made.Invoice
+	return nil
+}
+
+// plan thaws the frozen steps, or renders and freezes them. Where only the sum
+// of an earlier rendering was kept and this one differs, nobody knows what
+// Stripe has under the keys: it looks first. settled means that all is done.
+func (s *sink) plan(ctx context.Context, a *sinks.Attempt) (p *plan, settled bool, err error) {
+	if a.Request != nil {
+		if p, err = thaw(a.Request); err != nil {
+			return nil, false, holdfast.Permanent(holdfast.ClassPoison, "frozen_request", err)
+		}
+		return p, false, nil
+	}
+	if p, err = s.render(a); err != nil {
+		return nil, false, err
+	}
+	if a.Request, err = p.freeze(); err != nil {
+		return nil, false, holdfast.Permanent(holdfast.ClassPoison, "frozen_request", err)
+	}
+	sum := sha256.Sum256(a.Request)
+	if a.RequestSum != nil && subtle.ConstantTimeCompare(sum[:], a.RequestSum) == 0 {
+		settled, err = s.LookUp(ctx, a)
+	}
+	return p, settled, err
+}
+
+func (s *sink) render(a *sinks.Attempt) (*plan, error) {
+	inv, err := decode(a.Event.Value)
+	if err != nil {
+		return nil, err
+	}
+	return render(inv, a.Event.ID)
+}
+
+// take makes the next step and notes what it gave.
+func (s *sink) take(ctx context.Context, a *sinks.Attempt, p *plan, made *progress) error {
+	next := p.Steps[made.Done]
+	if next.Name == customerStep {
+		return s.customer(ctx, a, p, made)
+	}
+	id, err := s.write(ctx, a, a.Key(next.Name), next, *made)
+	if err != nil {
+		return err
+	}
+	made.note(next.Name, id)
+	return nil
+}
+
+// write sends one step and returns the id of what it made.
+func (s *sink) write(ctx context.Context, a *sinks.Attempt, key string, st step, made progress) (string, error) {
+	answer, err := s.send(ctx, request{
+		method: http.MethodPost, path: made.fill(st.Path), body: made.fill(st.Form), key: key, number: a.Number,
+	})
+	if err != nil {
+		return "", err
+	}
+	a.Receipt.RequestID = answer.Header.Get("Request-Id")
+	a.Receipt.Duplicate = replayed(answer.Header)
+	return idOf(answer)
+}
