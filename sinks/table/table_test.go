@@ -287,7 +287,7 @@ func TestVerdicts(t *testing.T) {
 
 // columns is a table that fits a shipment but for its first column.
 func columns(id string) string {
-	return "(" + id + `, "version" bigint, "carrier" text, "weight" text, "shipped" text, "insured" text, "label" text, "items" text)`
+	return "(" + id + `, "version" bigint, "carrier" text, "weight" text, "shipped" timestamptz, "insured" boolean, "label" bytea, "items" text)`
 }
 
 func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
