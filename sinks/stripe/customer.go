@@ -24,38 +24,44 @@ type object struct {
 // Stripe has forgotten the key; and its key is that of the customer, not of the
 // event, so that two events that look at the same moment, on two workers
 // perhaps, make one customer and not two.
-func (s *sink) customer(ctx context.Context, a *sinks.Attempt, p *plan, made *progress) error {
-	id, err := s.findCustomer(ctx, a, p.Customer)
+func (w *work) customer(ctx context.Context, st step) error {
+	id, err := w.findCustomer(ctx)
 	if err == nil && id == "" {
-		key := holdfast.IdempotencyKey(a.Sink, customerStep+"/"+p.Customer.Ref+"/"+p.Customer.Email, customerStep, a.Generation)
-		id, err = s.write(ctx, a, key, p.Steps[made.Done], *made)
+		id, err = w.write(ctx, st, w.customerKey())
 	}
 	var unknown *holdfast.UnknownError
 	if errors.As(err, &unknown) && unknown.Code == "idempotency_error" {
 		// Another event made this customer a moment ago, with another name or
 		// telephone. By now the list knows it.
-		if id, err = s.findCustomer(ctx, a, p.Customer); err == nil && id == "" {
+		if id, err = w.findCustomer(ctx); err == nil && id == "" {
 			err = unknown
 		}
 	}
 	if err != nil {
 		return err
 	}
-	made.note(customerStep, id)
+	w.made.note(customerStep, id)
 	return nil
+}
+
+// customerKey is the one formula with the customer in the event's place.
+func (w *work) customerKey() string {
+	who := w.plan.Customer
+	return holdfast.IdempotencyKey(w.attempt.Sink, customerStep+"/"+who.Ref+"/"+who.Email, customerStep, w.attempt.Generation)
 }
 
 // findCustomer returns the id of the customer, or "". With an address the list
 // by address tells, which is strongly consistent; without one only Stripe's
 // search can, which may lag by a minute.
-func (s *sink) findCustomer(ctx context.Context, a *sinks.Attempt, who identity) (string, error) {
+func (w *work) findCustomer(ctx context.Context) (string, error) {
+	who := w.plan.Customer
 	path := "/v1/customers?limit=100&email=" + url.QueryEscape(who.Email)
 	if who.Email == "" {
 		quoted := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(truncate(who.Ref))
 		path = "/v1/customers/search?limit=100&query=" + url.QueryEscape("metadata['"+metaCustomer+"']:'"+quoted+"'")
 	}
 	found := ""
-	page, _, err := s.list(ctx, a, path)
+	page, _, err := w.list(ctx, path)
 	for _, c := range page {
 		if c.Metadata[metaCustomer] == truncate(who.Ref) {
 			found = c.ID // newest first: the oldest wins, for every event alike
@@ -65,8 +71,8 @@ func (s *sink) findCustomer(ctx context.Context, a *sinks.Attempt, who identity)
 }
 
 // list reads one page.
-func (s *sink) list(ctx context.Context, a *sinks.Attempt, path string) (page []object, more bool, err error) {
-	answer, err := s.send(ctx, request{method: http.MethodGet, path: path, number: a.Number})
+func (w *work) list(ctx context.Context, path string) (page []object, more bool, err error) {
+	answer, err := w.send(ctx, request{method: http.MethodGet, path: path})
 	if err != nil {
 		return nil, false, err
 	}

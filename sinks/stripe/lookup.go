@@ -25,32 +25,34 @@ func (s *sink) LookUp(ctx context.Context, a *sinks.Attempt) (applied bool, err 
 	if err != nil {
 		return false, err
 	}
-	made := progress{}
-	if made.Customer, err = s.findCustomer(ctx, a, p.Customer); err != nil {
+	w := &work{sink: s, attempt: a, plan: p}
+	if applied, err = w.survey(ctx); err != nil {
 		return false, err
 	}
-	if made.Customer == "" {
-		a.Progress = nil
-		return false, nil
+	a.Progress = w.made.encode()
+	if applied {
+		a.Receipt = sinks.Receipt{ObjectID: w.made.Invoice, Duplicate: true}
 	}
-	made.Done = 1
-	inv, err := s.findInvoice(ctx, a, made.Customer)
-	if err != nil {
+	return applied, nil
+}
+
+// survey notes in w.made what exists of the event.
+func (w *work) survey(ctx context.Context) (applied bool, err error) {
+	customer, err := w.findCustomer(ctx)
+	if err != nil || customer == "" {
 		return false, err
 	}
-	if inv != nil {
-		made.Invoice, made.Done = inv.ID, 2
-		if inv.Status != "draft" {
-			made.Done = len(p.Steps)
-			a.Progress, a.Receipt = made.encode(), sinks.Receipt{ObjectID: inv.ID, Duplicate: true}
-			return true, nil
-		}
-		if made.Done, err = s.itemsMade(ctx, a, p, made); err != nil {
-			return false, err
-		}
+	w.made.note(customerStep, customer)
+	invoice, err := w.findInvoice(ctx)
+	if err != nil || invoice == nil {
+		return false, err
 	}
-	a.Progress = made.encode()
-	return false, nil
+	w.made.note(invoiceStep, invoice.ID)
+	if invoice.Status != "draft" {
+		w.made.Done = len(w.plan.Steps)
+		return true, nil
+	}
+	return false, w.noteItems(ctx)
 }
 
 // known returns the steps of the event, frozen or rendered anew; only the
@@ -66,28 +68,29 @@ func (s *sink) known(a *sinks.Attempt) (*plan, error) {
 
 // findInvoice goes through the invoices that can be the event's: none is older
 // than the event's first attempt, give or take an hour of clocks.
-func (s *sink) findInvoice(ctx context.Context, a *sinks.Attempt, customer string) (*object, error) {
+func (w *work) findInvoice(ctx context.Context) (*object, error) {
+	a := w.attempt
 	first := a.First
 	if first.IsZero() || (!a.Event.Time.IsZero() && a.Event.Time.Before(first)) {
 		first = a.Event.Time
 	}
-	query := "/v1/invoices?limit=20&customer=" + url.QueryEscape(customer)
+	query := "/v1/invoices?limit=20&customer=" + url.QueryEscape(w.made.Customer)
 	if !first.IsZero() {
 		query += "&created[gte]=" + strconv.FormatInt(first.Add(-time.Hour).Unix(), 10)
 	}
-	return s.findEvent(ctx, a, query, func(o object) bool { return o.Metadata[metaStep] == invoiceStep })
+	return w.findEvent(ctx, query, func(o object) bool { return o.Metadata[metaStep] == invoiceStep })
 }
 
 // findEvent pages through a list until an object of the event is found that fits.
-func (s *sink) findEvent(ctx context.Context, a *sinks.Attempt, query string, fits func(object) bool) (*object, error) {
+func (w *work) findEvent(ctx context.Context, query string, fits func(object) bool) (*object, error) {
 	after := ""
 	for {
-		page, more, err := s.list(ctx, a, query+after)
+		page, more, err := w.list(ctx, query+after)
 		if err != nil {
 			return nil, err
 		}
 		for _, o := range page {
-			if o.Metadata[metaEvent] == truncate(a.Event.ID) && fits(o) {
+			if o.Metadata[metaEvent] == truncate(w.attempt.Event.ID) && fits(o) {
 				return &o, nil
 			}
 		}
@@ -98,19 +101,18 @@ func (s *sink) findEvent(ctx context.Context, a *sinks.Attempt, query string, fi
 	}
 }
 
-// itemsMade counts the steps that need not be taken again: items are made in
+// noteItems counts the items that need not be made again: they are made in
 // order, so the first that is missing ends them.
-func (s *sink) itemsMade(ctx context.Context, a *sinks.Attempt, p *plan, made progress) (int, error) {
+func (w *work) noteItems(ctx context.Context) error {
 	there := map[string]bool{}
-	_, err := s.findEvent(ctx, a, "/v1/invoiceitems?limit=100&invoice="+url.QueryEscape(made.Invoice), func(o object) bool {
+	_, err := w.findEvent(ctx, "/v1/invoiceitems?limit=100&invoice="+url.QueryEscape(w.made.Invoice), func(o object) bool {
 		there[o.Metadata[metaStep]] = true
 		return false // see them all
 	})
-	done := made.Done
-	for done < len(p.Steps) && there[p.Steps[done].Name] {
-		done++
+	for w.made.Done < len(w.plan.Steps) && there[w.plan.Steps[w.made.Done].Name] {
+		w.made.Done++
 	}
-	return done, err
+	return err
 }
 
 var _ sinks.Reconciler = (*sink)(nil)

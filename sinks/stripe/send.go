@@ -20,25 +20,24 @@ type request struct {
 	method, path string // the path with its query
 	body         string // a form
 	key          string // idempotency key; "" for reads
-	number       int    // the attempt's
 }
 
 // maxList bounds the answer to a list; a hundred customers fit.
 const maxList = 1 << 20
 
 // send sends one request. Its error is a verdict; nil means a 2xx answer.
-func (s *sink) send(ctx context.Context, r request) (*sinks.Response, error) {
-	if s.timeout > 0 {
+func (w *work) send(ctx context.Context, r request) (*sinks.Response, error) {
+	if w.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		ctx, cancel = context.WithTimeout(ctx, w.timeout)
 		defer cancel()
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, s.baseURL+r.path, strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, w.baseURL+r.path, strings.NewReader(r.body))
 	if err != nil {
 		return nil, holdfast.Permanent(holdfast.ClassConfig, "url", errors.New("request has no valid URL"))
 	}
-	req.Header.Set("Authorization", "Bearer "+s.apiKey.Reveal())
-	req.Header.Set("Stripe-Version", s.version)
+	req.Header.Set("Authorization", "Bearer "+w.apiKey.Reveal())
+	req.Header.Set("Stripe-Version", w.version)
 	req.Header.Set("User-Agent", "holdfast")
 	limit := int64(maxList)
 	if r.method != http.MethodGet {
@@ -46,27 +45,26 @@ func (s *sink) send(ctx context.Context, r request) (*sinks.Response, error) {
 		req.Header.Set("Idempotency-Key", r.key)
 		limit = sinks.MaxBody
 	}
-	answer, err := sinks.Do(s.client, req, limit)
+	answer, err := sinks.Do(w.client, req, limit)
 	if err != nil {
 		return nil, err
 	}
-	s.noticeVersion(answer.Header.Get("Stripe-Version"))
+	w.noticeVersion(answer.Header.Get("Stripe-Version"))
 	return answer, classify(&sinks.Exchange{
-		Method: r.method, Response: *answer, Number: r.number, Now: s.now(), Sent: s.sent(r),
+		Method: r.method, Response: *answer, Number: w.attempt.Number, Now: w.now(), Sent: w.sent(r),
 	})
 }
 
-// sent lists what an answer may repeat and nobody may keep.
-func (s *sink) sent(r request) []string {
-	texts := []string{s.apiKey.Reveal(), r.key}
-	values, _ := url.ParseQuery(r.body)
-	for _, list := range values {
-		texts = append(texts, list...)
-	}
-	if _, query, found := strings.Cut(r.path, "?"); found {
-		values, _ = url.ParseQuery(query)
-		for _, list := range values {
-			texts = append(texts, list...)
+// sent lists what an answer may repeat and nobody may keep: what any request
+// of this event holds, for Stripe knows it from earlier ones.
+func (w *work) sent(r request) []string {
+	texts := []string{w.apiKey.Reveal(), r.key, w.plan.Customer.Ref, w.plan.Customer.Email, string(w.attempt.Event.Key)}
+	for _, st := range w.plan.Steps {
+		values, _ := url.ParseQuery(st.Form)
+		for name, list := range values {
+			if !strings.HasPrefix(name, "metadata[holdfast_step") {
+				texts = append(texts, list...)
+			}
 		}
 	}
 	return texts

@@ -43,27 +43,39 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 	}, nil
 }
 
+// work is one event on its way.
+type work struct {
+	*sink
+
+	attempt *sinks.Attempt
+	plan    *plan
+	made    progress
+}
+
 // Deliver takes the steps that an earlier attempt has not taken.
 func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
-	p, settled, err := s.plan(ctx, a)
+	p, settled, err := s.prepare(ctx, a)
 	if err != nil || settled {
 		return err
 	}
-	made := parseProgress(a.Progress)
-	for made.Done < len(p.Steps) {
-		if err := s.take(ctx, a, p, &made); err != nil {
+	w := &work{sink: s, attempt: a, plan: p, made: parseProgress(a.Progress)}
+	if w.made.Done > len(p.Steps) {
+		w.made = progress{} // kept by another plan; the keys make starting anew harmless
+	}
+	for w.made.Done < len(p.Steps) {
+		if err := w.take(ctx, p.Steps[w.made.Done]); err != nil {
 			return err
 		}
-		a.Progress = made.encode()
+		a.Progress = w.made.encode()
 	}
-	a.Receipt.ObjectID = made.Invoice
+	a.Receipt.ObjectID = w.made.Invoice
 	return nil
 }
 
-// plan thaws the frozen steps, or renders and freezes them. Where only the sum
-// of an earlier rendering was kept and this one differs, nobody knows what
+// prepare thaws the frozen steps, or renders and freezes them. Where only the
+// sum of an earlier rendering was kept and this one differs, nobody knows what
 // Stripe has under the keys: it looks first. settled means that all is done.
-func (s *sink) plan(ctx context.Context, a *sinks.Attempt) (p *plan, settled bool, err error) {
+func (s *sink) prepare(ctx context.Context, a *sinks.Attempt) (p *plan, settled bool, err error) {
 	if a.Request != nil {
 		if p, err = thaw(a.Request); err != nil {
 			return nil, false, holdfast.Permanent(holdfast.ClassPoison, "frozen_request", err)
@@ -91,29 +103,28 @@ func (s *sink) render(a *sinks.Attempt) (*plan, error) {
 	return render(inv, a.Event.ID)
 }
 
-// take makes the next step and notes what it gave.
-func (s *sink) take(ctx context.Context, a *sinks.Attempt, p *plan, made *progress) error {
-	next := p.Steps[made.Done]
+// take makes one step and notes what it gave.
+func (w *work) take(ctx context.Context, next step) error {
 	if next.Name == customerStep {
-		return s.customer(ctx, a, p, made)
+		return w.customer(ctx, next)
 	}
-	id, err := s.write(ctx, a, a.Key(next.Name), next, *made)
+	id, err := w.write(ctx, next, w.attempt.Key(next.Name))
 	if err != nil {
 		return err
 	}
-	made.note(next.Name, id)
+	w.made.note(next.Name, id)
 	return nil
 }
 
 // write sends one step and returns the id of what it made.
-func (s *sink) write(ctx context.Context, a *sinks.Attempt, key string, st step, made progress) (string, error) {
-	answer, err := s.send(ctx, request{
-		method: http.MethodPost, path: made.fill(st.Path), body: made.fill(st.Form), key: key, number: a.Number,
+func (w *work) write(ctx context.Context, st step, key string) (string, error) {
+	answer, err := w.send(ctx, request{
+		method: http.MethodPost, path: w.made.fill(st.Path), body: w.made.fill(st.Form), key: key,
 	})
 	if err != nil {
 		return "", err
 	}
-	a.Receipt.RequestID = answer.Header.Get("Request-Id")
-	a.Receipt.Duplicate = replayed(answer.Header)
+	w.attempt.Receipt.RequestID = answer.Header.Get("Request-Id")
+	w.attempt.Receipt.Duplicate = replayed(answer.Header)
 	return idOf(answer)
 }
