@@ -82,7 +82,7 @@ func (s *Sent) add(records []*kgo.Record, count int) {
 // is written to where it goes next before it is settled where it was, so what
 // the offsets call settled is found by the reading that follows.
 func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
-	settled, err := committed(ctx, s.box.Admin, s.box.Target.Group())
+	settled, err := Committed(ctx, s.box.Admin, s.box.Target.Group())
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal"
@@ -295,9 +296,13 @@ func (b *Box) load(ctx context.Context, partition int32, chunk []ref) ([]*record
 	return letters, nil
 }
 
-// committed returns what the target's group has settled, by topic and partition.
-func committed(ctx context.Context, admin *kadm.Client, group string) (func(topic string, partition int32) int64, error) {
+// Committed returns how far a group has settled, by topic and partition: the
+// next offset, or -1 where it has settled nothing.
+func Committed(ctx context.Context, admin *kadm.Client, group string) (func(topic string, partition int32) int64, error) {
 	offsets, err := admin.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) { // nobody has worked yet
+		err = nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("offsets of %s: %w", group, err)
 	}
