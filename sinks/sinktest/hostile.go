@@ -118,6 +118,7 @@ func headerFlood(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
+	_, _ = io.WriteString(conn, "Content-Length: 0\r\n\r\n") // whole, for those who read that far
 }
 
 func interimFlood(w http.ResponseWriter, _ *http.Request) {

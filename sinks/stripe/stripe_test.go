@@ -223,6 +223,17 @@ func TestAnyRequestMayFail(t *testing.T) {
 	}
 }
 
+func TestTheNextAttemptGoesOnWhereTheLastStopped(t *testing.T) {
+	t.Parallel()
+	fake, _, a := interrupted(t, 5, false) // the second item
+	vendor := sinktest.NewVendor(t, fake)
+	deliver(t, open(t, vendor.URL, sinktest.Deps(t, 20*time.Second)), sinktest.Again(a))
+	if n := len(vendor.Requests()); n != 2 {
+		t.Errorf("%d requests, want the second item and finalize", n)
+	}
+	fake.expect(t, 1, 1, 2)
+}
+
 func TestLookUpBeforeAnythingWasMade(t *testing.T) {
 	t.Parallel()
 	fake, _, sink := world(t)
