@@ -1,0 +1,169 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"holdfast.internal"
+	"holdfast.internal/sinks"
+)
+
+// maxAgain and againAfter bound the quick repeats that belong to one attempt
+// (lock conflicts, refused connections): two, within a second.
+const maxAgain = 2
+
+const againAfter = 300 * time.Millisecond
+
+// errSinkPanic stands for a panic of a sink; the stack goes to the log.
+var errSinkPanic = errors.New("the sink panicked")
+
+// work sends records until the scheduler is closed.
+func (w *Worker) work(ctx context.Context) {
+	for {
+		t := w.sched.next()
+		if t == nil {
+			return
+		}
+		w.handle(ctx, t)
+	}
+}
+
+// handle takes one record to a verdict and acts on it.
+func (w *Worker) handle(ctx context.Context, t *task) {
+	if err := w.open(ctx, t); err != nil {
+		w.settleUnopened(ctx, t, err)
+		return
+	}
+	if t.env.Payload == nil && w.cfg.OnTombstone != TombstoneDelete {
+		w.settleTombstone(ctx, t)
+		return
+	}
+	if w.hold.wait(ctx) != nil || w.limiter.Wait(ctx) != nil {
+		w.sched.abandon(t)
+		return
+	}
+	w.observeLateness(t)
+	began := time.Now()
+	if t.env.FirstAttempt.IsZero() {
+		t.env.FirstAttempt = began
+	}
+	a := w.attempt(t)
+	err := w.send(ctx, t, a)
+	if ctx.Err() != nil && err != nil {
+		// Cancelled by the end of the worker: whatever the sink says about it
+		// says nothing about the destination.
+		w.sched.abandon(t)
+		return
+	}
+	w.settle(ctx, t, a, err, began)
+}
+
+// open decodes the record's value, once.
+func (w *Worker) open(ctx context.Context, t *task) error {
+	if t.env.Payload == nil || t.env.Event.Value != nil {
+		return nil
+	}
+	value, err := w.deps.Open(ctx, t.env.Event.Origin.Topic, t.env.Payload, t.env.Event.Headers)
+	if err != nil {
+		return err
+	}
+	t.env.Event.Value = value
+	return nil
+}
+
+func (w *Worker) attempt(t *task) *sinks.Attempt {
+	request, sum := t.env.Frozen.Thaw()
+	a := &sinks.Attempt{
+		Sink: w.cfg.Sink, Event: t.env.Event, Number: t.env.Spent + 1, Generation: t.env.Generation,
+		Request: request, RequestSum: sum, Progress: t.env.Progress,
+	}
+	if t.env.Hop > 0 || t.waits > 0 {
+		a.First = t.env.FirstAttempt
+	}
+	return a
+}
+
+// send calls the sink: after a look-up where the vendor may have forgotten the
+// key, again for quick repeats, and once more where a look-up proved that
+// nothing took effect.
+func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
+	if w.pastKeyWindow(t) {
+		applied, err := w.lookUp(ctx, a)
+		if applied || err != nil {
+			a.Receipt.Duplicate = applied
+			return err
+		}
+	}
+	err := w.deliver(ctx, a)
+	for n := 0; n < maxAgain; n++ {
+		var again *holdfast.TransientError
+		if !errors.As(err, &again) || !again.Again || sleep(ctx, againAfter) != nil {
+			break
+		}
+		err = w.deliver(ctx, a)
+	}
+	var unknown *holdfast.UnknownError
+	if !errors.As(err, &unknown) || w.reconciler == nil {
+		return err
+	}
+	applied, lookErr := w.lookUp(ctx, a)
+	switch {
+	case applied:
+		a.Receipt.Duplicate = true
+		return nil
+	case lookErr != nil:
+		return lookErr
+	}
+	if unknown.Status != 0 {
+		// The vendor stored an answer under this key and would repeat it for
+		// ever, and nothing took effect: a new key is safe and needed.
+		t.env.Generation++
+		a.Generation, a.Request, a.RequestSum = t.env.Generation, nil, nil
+	}
+	return w.deliver(ctx, a)
+}
+
+// pastKeyWindow reports whether the vendor may have forgotten the key of an
+// earlier attempt. After a kill nobody knows whether the first one began, so
+// the age of a record that has no first attempt counts from its timestamp.
+func (w *Worker) pastKeyWindow(t *task) bool {
+	if w.reconciler == nil {
+		return false
+	}
+	first := t.env.FirstAttempt
+	if t.env.Hop == 0 {
+		first = t.env.Event.Time
+	}
+	return time.Since(first) > w.reconciler.KeyWindow()
+}
+
+func (w *Worker) lookUp(ctx context.Context, a *sinks.Attempt) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	return w.reconciler.LookUp(ctx, a)
+}
+
+// deliver calls the sink within its time-out. A panic is the record's fault.
+func (w *Worker) deliver(ctx context.Context, a *sinks.Attempt) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("sink panicked", zap.String("event_id", a.Event.ID), zap.String("panic", fmt.Sprintf("%T", p)),
+				zap.ByteString("stack", debug.Stack()))
+			err = holdfast.Permanent(holdfast.ClassPoison, "panic", errSinkPanic)
+		}
+	}()
+	return w.deps.Sink.Deliver(ctx, a)
+}
+
+func (w *Worker) observeLateness(t *task) {
+	if t.part.tier >= 0 && t.waits == 0 {
+		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.tierLabel(t)).Observe(max(0, time.Since(t.at).Seconds()))
+	}
+}
