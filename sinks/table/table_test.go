@@ -216,6 +216,28 @@ func TestValuesKeepTheirExactness(t *testing.T) {
 	})
 }
 
+// TestTheShipmentsTableOfTheSecondFlow makes the table from the released schema.
+func TestTheShipmentsTableOfTheSecondFlow(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "schemas", "warehouse.Shipment", "v1.avsc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	onEach(t, func(t *testing.T, db database, name string) {
+		cfg := table.Config{DSN: db.config, Table: name, Key: []string{"shipment_id"}, Version: "version", Create: true}
+		s, err := table.New(cfg, sinks.Deps{Schema: func(string) (string, error) { return string(text), nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+		deliver(t, s, sinktest.Attempt("e", "s-1", sinktest.Value{Name: "warehouse.Shipment", Record: map[string]any{
+			"shipment_id": "s-1", "version": int64(1), "order_id": "o-1", "status": "shipped", "carrier": "DHL", "item_count": int32(2),
+			"weight_kg": big.NewRat(12345, 1000), "shipped_at": nil, "updated_at": now, "country": "DE",
+		}}))
+	})
+}
+
 func TestATombstoneDeletesItsRowAlone(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db database, name string) {
