@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 			tb.Helper()
 			return open(tb, sinkhttp.Config{URL: url, Auth: sinkhttp.Auth{Bearer: sinktest.CanarySecret}}, d)
 		},
-		Attempt: invoice, Healthy: ok(), KeyHeader: "Idempotency-Key",
+		Attempt: invoice, Healthy: func() http.Handler { return ok() }, KeyHeader: "Idempotency-Key",
 	})
 }
 

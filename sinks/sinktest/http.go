@@ -215,7 +215,7 @@ func keyIsStable(t *testing.T, s Suite) {
 
 func keysOf(t *testing.T, s Suite, a *sinks.Attempt) []string {
 	t.Helper()
-	vendor := NewVendor(t, s.Healthy)
+	vendor := NewVendor(t, s.Healthy())
 	if err := s.New(t, vendor.URL, Deps(t, patience)).Deliver(t.Context(), a); err != nil {
 		t.Fatalf("got %v", err)
 	}
@@ -233,6 +233,7 @@ func keysOf(t *testing.T, s Suite, a *sinks.Attempt) []string {
 func frozen(t *testing.T, s Suite) {
 	for nth := int64(1); ; nth++ {
 		var seen atomic.Int64
+		healthy := s.Healthy()
 		vendor := NewVendor(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if seen.Add(1) == nth {
 				// No reset: over a connection used before, the transport would
@@ -240,7 +241,7 @@ func frozen(t *testing.T, s Suite) {
 				w.WriteHeader(http.StatusBadGateway)
 				return
 			}
-			s.Healthy.ServeHTTP(w, r)
+			healthy.ServeHTTP(w, r)
 		}))
 		sink := s.New(t, vendor.URL, Deps(t, patience))
 		a := s.Attempt(1)

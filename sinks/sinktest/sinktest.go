@@ -33,8 +33,9 @@ type Suite struct {
 	// Deletes says that the sink delivers records without a value.
 	Deletes bool
 
-	// Healthy is a vendor that accepts everything; nil for sinks that do not speak HTTP.
-	Healthy http.Handler
+	// Healthy returns a vendor that accepts everything and has seen nothing yet;
+	// nil for sinks that do not speak HTTP.
+	Healthy func() http.Handler
 	// KeyHeader is the field that holds the idempotency key.
 	KeyHeader string
 	// Verdicts are the verdicts by status that differ from [sinks.Classify].
@@ -65,7 +66,7 @@ func (s Suite) open(t *testing.T) sinks.Sink {
 	t.Helper()
 	url := ""
 	if s.Healthy != nil {
-		url = NewVendor(t, s.Healthy).URL
+		url = NewVendor(t, s.Healthy()).URL
 	}
 	return s.New(t, url, Deps(t, patience))
 }

@@ -61,7 +61,7 @@ func TestConformance(t *testing.T) {
 			tb.Helper()
 			return open(tb, url, d)
 		},
-		Attempt: command, Healthy: newFake(), KeyHeader: "Idempotency-Key", Verdicts: withStatus(verdicts),
+		Attempt: command, Healthy: func() http.Handler { return newFake() }, KeyHeader: "Idempotency-Key", Verdicts: withStatus(verdicts),
 	})
 }
 
