@@ -1,0 +1,6 @@
+package schemas
+
+//go:generate go tool avrogen -pkg crm -o crm/invoice.go -tags json:snake -strict-types -enums crm.Invoice/v2.avsc
+//go:generate go tool avrogen -pkg billing -o billing/invoicecommand.go -tags json:snake -strict-types -enums billing.InvoiceCommand/v1.avsc
+//go:generate go tool avrogen -pkg inventory -o inventory/shipment.go -tags json:snake -strict-types -enums inventory.Shipment/v1.avsc
+//go:generate go tool avrogen -pkg warehouse -o warehouse/shipment.go -tags json:snake -strict-types -enums warehouse.Shipment/v1.avsc
