@@ -21,8 +21,8 @@ type Metrics struct {
 	consumed   *prometheus.CounterVec
 }
 
-// NewMetrics registers the delivery metrics.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+// NewMetrics registers the delivery metrics. consumed is shared with processing.
+func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		reg.MustRegister(v)
@@ -45,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lateness: histogram("holdfast_retry_lateness_seconds", "How long after its due time a record was sent.",
 			[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "sink", "tier"),
 		dead:     counter("holdfast_dlq_records_total", "Records moved to the dead-letter topic.", "sink", "reason"),
-		consumed: counter("holdfast_records_consumed_total", "Records read.", "topic"),
+		consumed: consumed,
 	}
 }
 

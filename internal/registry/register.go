@@ -1,0 +1,88 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"holdfast.internal/schemas"
+)
+
+// Registered is what became of one version.
+type Registered struct {
+	Subject string `json:"subject"`
+	Version int    `json:"version"` // number of the file; registries number on their own
+	ID      int    `json:"id"`
+	Level   string `json:"level"`
+}
+
+// Register sets each topic's level, before its first version (a fresh registry
+// lets everything in), and registers every version in order. It is idempotent:
+// a version that is there already keeps its id.
+func Register(ctx context.Context, client *sr.Client, fsys fs.FS, topics []schemas.Topic) ([]Registered, error) {
+	ctx = sr.WithParams(ctx, sr.Normalize)
+	var done []Registered
+	for _, t := range topics {
+		var level sr.CompatibilityLevel
+		if err := level.UnmarshalText([]byte(t.Level)); err != nil {
+			return done, fmt.Errorf("subject %s: level %s: %w", t.Subject(), t.Level, err)
+		}
+		for _, r := range client.SetCompatibility(ctx, sr.SetCompatibility{Level: level}, t.Subject()) {
+			if r.Err != nil {
+				return done, fmt.Errorf("subject %s: set level %s: %w", t.Subject(), t.Level, r.Err)
+			}
+		}
+		versions, err := schemas.Versions(fsys, t.Record)
+		if err != nil {
+			return done, err
+		}
+		for _, v := range versions {
+			id, err := client.RegisterSchema(ctx, t.Subject(), sr.Schema{Schema: v.Text, Type: sr.TypeAvro}, -1, -1)
+			if err != nil {
+				return done, fmt.Errorf("subject %s: register %s: %w", t.Subject(), v.Path, err)
+			}
+			done = append(done, Registered{Subject: t.Subject(), Version: v.Number, ID: id, Level: string(t.Level)})
+		}
+	}
+	return done, nil
+}
+
+// Subject is one subject as the registry has it.
+type Subject struct {
+	Name     string `json:"subject"`
+	Level    string `json:"level"`
+	Versions []int  `json:"versions"`
+}
+
+// List returns every subject of the registry.
+func List(ctx context.Context, client *sr.Client) ([]Subject, error) {
+	names, err := client.Subjects(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list subjects: %w", err)
+	}
+	subjects := make([]Subject, 0, len(names))
+	for _, name := range names {
+		versions, err := client.SubjectVersions(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("subject %s: %w", name, err)
+		}
+		s := Subject{Name: name, Versions: versions}
+		for _, r := range client.Compatibility(ctx, name) {
+			if r.Err == nil {
+				s.Level = r.Level.String()
+			}
+		}
+		subjects = append(subjects, s)
+	}
+	return subjects, nil
+}
+
+// unknown reports whether the registry said that it does not have what it was
+// asked for, as opposed to not answering.
+func unknown(err error) bool {
+	var answer *sr.ResponseError
+	return errors.As(err, &answer) && answer.StatusCode == 404
+}
