@@ -1,0 +1,129 @@
+// Package config reads the one YAML file that says what holdfast moves where.
+//
+// Reading is strict, and every mistake is reported at once, at its line and
+// column: the file is parsed, references such as ${env:NAME} are expanded in
+// its scalars, the result is held against a JSON Schema that is generated from
+// the structs of this package and of the sinks' kinds, decoded over the
+// defaults, and then checked for what a schema cannot say.
+//
+// holdfast.schema.json is that schema, for editors.
+package config
+
+import (
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/sinks"
+)
+
+// Config is the whole file. [Load] makes one.
+type Config struct {
+	// Version of the file's format: 1.
+	Version        int            `yaml:"version" jsonschema:"required,enum=1"`
+	Kafka          Kafka          `yaml:"kafka" jsonschema:"required"`
+	SchemaRegistry SchemaRegistry `yaml:"schema_registry" jsonschema:"required"`
+	Processors     []Processor    `yaml:"processors"`
+	Sinks          []Sink         `yaml:"sinks"`
+	// Outbox is the table that applications write events into; kind "" is none.
+	Outbox Outbox `yaml:"outbox"`
+	HTTP   HTTP   `yaml:"http"`
+	// Egress says which destinations sinks may reach: https on public addresses, unless it allows more.
+	Egress sinks.Egress `yaml:"egress"`
+	Alerts Alerts       `yaml:"alerts"`
+
+	// File is where the configuration was read from.
+	File string `yaml:"-"`
+	// Warnings are what an operator should know and what does not stop anything.
+	Warnings Problems `yaml:"-"`
+}
+
+// Kafka says how to reach the brokers.
+type Kafka struct {
+	// Brokers are the addresses to ask first, each host:port.
+	Brokers []string `yaml:"brokers" jsonschema:"required,minItems=1"`
+	// TLS encrypts; leave it out for plaintext.
+	TLS *TLS `yaml:"tls"`
+	// SASL authenticates; leave it out for none.
+	SASL *SASL `yaml:"sasl"`
+}
+
+// TLS names PEM files. {} alone uses the system's roots and no client
+// certificate. Relative paths start at the configuration file.
+type TLS struct {
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// SASL is a user of the brokers.
+type SASL struct {
+	Mechanism string          `yaml:"mechanism" jsonschema:"required,enum=plain,enum=scram-sha-256,enum=scram-sha-512"`
+	Username  string          `yaml:"username" jsonschema:"required"`
+	Password  holdfast.Secret `yaml:"password"`
+}
+
+// SchemaRegistry says how to reach the registry.
+type SchemaRegistry struct {
+	// URL may hold a base path, such as http://registry:8080/apis/ccompat/v7.
+	URL string `yaml:"url" jsonschema:"required"`
+	// Compatibility is the level of subjects that schemas/ says nothing about; full_transitive by default.
+	Compatibility string          `yaml:"compatibility" jsonschema:"enum=full_transitive,enum=backward_transitive,enum=forward_transitive,enum=full,enum=backward,enum=forward,enum=none"`
+	Username      string          `yaml:"username"`
+	Password      holdfast.Secret `yaml:"password"`
+}
+
+// Processor connects a transform that is compiled in to its topics.
+type Processor struct {
+	// Name picks the transform, and names dlq.<name> and redrive.<name>.
+	Name string `yaml:"name" jsonschema:"required"`
+	// In is the topic read.
+	In string `yaml:"in" jsonschema:"required"`
+	// Out is the topic written.
+	Out string `yaml:"out" jsonschema:"required"`
+}
+
+// Outbox is a table that applications write in their own transactions.
+type Outbox struct {
+	Kind string `yaml:"kind" jsonschema:"enum=sqlite,enum=postgres"`
+	// DSN is sqlite:FILE or postgres://user:password@host/database.
+	DSN holdfast.Secret `yaml:"dsn"`
+	// Table is outbox by default.
+	Table string `yaml:"table"`
+	// Topics maps names that applications use in aggregatetype to topics: {invoice: crm.invoice.v1}.
+	Topics map[string]string `yaml:"topics"`
+	// Keep is how long published rows stay; 0 deletes them at once.
+	Keep time.Duration `yaml:"keep"`
+}
+
+// HTTP is where metrics and health checks answer.
+type HTTP struct {
+	// Listen is host:port; 127.0.0.1:8080 by default, port 0 picks a free one.
+	Listen string `yaml:"listen"`
+}
+
+// Alerts says whom to tell.
+type Alerts struct {
+	Slack Slack `yaml:"slack"`
+}
+
+// Slack is an incoming webhook. Its URL is a password.
+type Slack struct {
+	URL     holdfast.Secret `yaml:"url"`
+	Channel string          `yaml:"channel"`
+}
+
+// Defaults of what a file leaves out.
+const (
+	DefaultTable  = "outbox"
+	DefaultListen = "127.0.0.1:8080"
+	defaultLevel  = "full_transitive"
+)
+
+// defaults is what a file is decoded over.
+func defaults() Config {
+	return Config{
+		SchemaRegistry: SchemaRegistry{Compatibility: defaultLevel},
+		Outbox:         Outbox{Table: DefaultTable},
+		HTTP:           HTTP{Listen: DefaultListen},
+	}
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// document is a file as plain values (map[string]any, []any, string, bool,
+// numbers), and where each of them stands. Paths are written as users read
+// them: sinks[0].retry.tiers[1].
+type document struct {
+	file     string
+	root     map[string]any
+	marks    map[string]mark
+	broken   []string // paths that a problem was found at; nothing more is said of them
+	problems Problems
+	lookup   func(name string) (string, bool) // of environment variables
+}
+
+// mark is where a value and its key stand, and what was written there.
+type mark struct {
+	key, value place
+	source     string // of scalars, before references were expanded
+	expanded   bool
+}
+
+type place struct{ line, column int }
+
+func child(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func item(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// within reports whether path is parent or lies below it.
+func within(path, parent string) bool {
+	return path == parent || parent == "" || strings.HasPrefix(path, parent+".") || strings.HasPrefix(path, parent+"[")
+}
+
+// fail notes a mistake of the value at path.
+func (d *document) fail(path, format string, args ...any) {
+	d.problemAt(d.where(path), path, false, fmt.Sprintf(format, args...))
+	d.broken = append(d.broken, path)
+}
+
+// failKey notes a mistake of a key; path is that of its map.
+func (d *document) failKey(path, key, message string) {
+	at, ok := d.marks[child(path, key)]
+	if !ok {
+		at.key = d.where(path)
+	}
+	d.problemAt(at.key, path, false, message)
+	d.broken = append(d.broken, child(path, key))
+}
+
+// check is fail for rules that look at several values: it keeps silent where
+// one of them is known to be broken.
+func (d *document) check(path, format string, args ...any) {
+	if !d.isBroken(path) {
+		d.fail(path, format, args...)
+	}
+}
+
+func (d *document) warn(path, format string, args ...any) {
+	if !d.isBroken(path) {
+		d.problemAt(d.where(path), path, true, fmt.Sprintf(format, args...))
+	}
+}
+
+func (d *document) problemAt(at place, path string, warning bool, message string) {
+	d.problems = append(d.problems, Problem{
+		File: d.file, Line: at.line, Column: at.column, Path: path, Message: message, Warning: warning,
+	})
+}
+
+func (d *document) isBroken(path string) bool {
+	for _, b := range d.broken {
+		if within(path, b) || within(b, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// where returns the place of a value, or of the nearest one around it.
+func (d *document) where(path string) place {
+	for {
+		if m, ok := d.marks[path]; ok {
+			return m.value
+		}
+		if path == "" {
+			return place{1, 1}
+		}
+		path = parent(path)
+	}
+}
+
+func parent(path string) string {
+	return path[:max(0, strings.LastIndexAny(path, ".["))]
+}
+
+// shown returns a scalar as it was written, for messages; what a reference
+// stands for is never shown.
+func (d *document) shown(path string, value any) string {
+	if m, ok := d.marks[path]; ok && m.expanded {
+		return strconv.Quote(m.source)
+	}
+	if s, ok := value.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(value)
+}
+
+// resolve makes a file name that stands in the document relative to it.
+func (d *document) resolve(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(d.file), name)
+}

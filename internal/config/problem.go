@@ -1,0 +1,65 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one mistake in a file. It never quotes a value that came from the
+// environment or a file, nor a secret.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"` // 1 is the first; 0 where no place is known
+	Column  int    `json:"column"`
+	Path    string `json:"path"` // sinks[0].retry.tiers[1]; "" for the file
+	Message string `json:"message"`
+	// Warning is true for what stops nothing.
+	Warning bool `json:"warning"`
+}
+
+// String returns file:line:col: path: message.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	b.WriteString(": ")
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// Problems are all mistakes of a file, in its order. It is the error of [Load].
+type Problems []Problem
+
+// Error returns one line per problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// split sorts by position, drops repetitions and tells errors from warnings.
+func (ps Problems) split() (errs, warnings Problems) {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+	})
+	for _, p := range slices.Compact(ps) {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			errs = append(errs, p)
+		}
+	}
+	return errs, warnings
+}

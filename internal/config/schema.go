@@ -1,0 +1,166 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/invopop/jsonschema"
+
+	"holdfast.internal"
+)
+
+// Kind is one kind of sink that a file may name.
+type Kind struct {
+	// Config returns a pointer to a new Config of the kind, with its defaults.
+	// Its keys are those of its yaml tags; it may have Validate() error, whose
+	// errors begin with the key they are about: "auth.api_key: must be given".
+	Config func() any
+}
+
+// Patterns of scalars that have a grammar. They let references through, for
+// editors; after expansion none is left.
+const (
+	durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+|.*\$\{.*)$`
+	ratePattern     = `^([0-9]+(\.[0-9]+)?/(s|m|h)|.*\$\{.*)$`
+	prefixPattern   = `^([0-9a-fA-F.:]+/[0-9]{1,3}|.*\$\{.*)$`
+)
+
+type object = map[string]any
+
+// Schema returns the JSON Schema of a file that may name these kinds.
+func Schema(kinds map[string]Kind) ([]byte, error) {
+	schema, err := buildSchema(kinds)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(schema, "", "  ")
+	return append(text, '\n'), err
+}
+
+// buildSchema reflects the structs, adds each kind's keys to the sinks that
+// name it, and a _file twin to every secret.
+func buildSchema(kinds map[string]Kind) (object, error) {
+	root, err := reflected(Config{})
+	if err != nil {
+		return nil, err
+	}
+	root["title"] = "holdfast configuration"
+	sink := property(property(root, "sinks"), "")
+	common, _ := sink["properties"].(object)
+	common["kind"] = object{"type": "string", "enum": anys(slices.Sorted(maps.Keys(kinds)))}
+	delete(sink, "additionalProperties")
+	var branches []any
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		own, err := reflected(kinds[name].Config())
+		if err != nil {
+			return nil, err
+		}
+		branches = append(branches, branch(name, common, own))
+	}
+	if branches != nil {
+		sink["allOf"] = branches
+	}
+	addTwins(root)
+	return root, nil
+}
+
+// branch holds for sinks of one kind: its keys and the common ones, and no other.
+func branch(kind string, common, own object) object {
+	properties, _ := own["properties"].(object)
+	merged := object{}
+	maps.Copy(merged, properties)
+	for key := range common {
+		merged[key] = true
+	}
+	return object{
+		"if":   object{"properties": object{"kind": object{"const": kind}}, "required": []any{"kind"}},
+		"then": object{"properties": merged, "additionalProperties": false},
+	}
+}
+
+// property steps into a schema: by a key of its properties, or "" for its items.
+func property(schema object, key string) object {
+	if key == "" {
+		items, _ := schema["items"].(object)
+		return items
+	}
+	properties, _ := schema["properties"].(object)
+	p, _ := properties[key].(object)
+	return p
+}
+
+// addTwins gives every secret x a sibling x_file.
+func addTwins(schema object) {
+	for key, value := range schema {
+		switch v := value.(type) {
+		case object:
+			if key == "properties" {
+				addSiblings(v)
+			}
+			addTwins(v)
+		case []any:
+			for _, e := range v {
+				if o, ok := e.(object); ok {
+					addTwins(o)
+				}
+			}
+		}
+	}
+}
+
+func addSiblings(properties object) {
+	for _, name := range slices.Collect(maps.Keys(properties)) {
+		if p, ok := properties[name].(object); ok && p["writeOnly"] == true {
+			properties[name+"_file"] = object{"type": "string", "description": "A file that holds " + name + "."}
+		}
+	}
+}
+
+// reflected returns a struct's schema as plain values.
+func reflected(v any) (object, error) {
+	r := jsonschema.Reflector{
+		Anonymous:                  true,
+		DoNotReference:             true,
+		ExpandedStruct:             true,
+		FieldNameTag:               "yaml",
+		RequiredFromJSONSchemaTags: true,
+		Mapper:                     scalar,
+	}
+	text, err := json.Marshal(r.Reflect(v))
+	if err != nil {
+		return nil, fmt.Errorf("schema of %T: %w", v, err)
+	}
+	var plain object
+	if err := json.Unmarshal(text, &plain); err != nil {
+		return nil, fmt.Errorf("schema of %T: %w", v, err)
+	}
+	return plain, nil
+}
+
+// scalar maps types that are written as text.
+func scalar(t reflect.Type) *jsonschema.Schema {
+	switch t {
+	case reflect.TypeFor[holdfast.Secret]():
+		return &jsonschema.Schema{Type: "string", WriteOnly: true}
+	case reflect.TypeFor[time.Duration]():
+		return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"30s", "1m", "24h"}}
+	case reflect.TypeFor[Rate]():
+		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"25/s", "100/m"}}
+	case reflect.TypeFor[netip.Prefix]():
+		return &jsonschema.Schema{Type: "string", Pattern: prefixPattern, Examples: []any{"127.0.0.0/8"}}
+	}
+	return nil
+}
+
+func anys[T any](list []T) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package config
+
+import "time"
+
+// Sink is one delivery: what every kind has in common. What the kind itself
+// needs stands beside these keys, and is in Section.
+type Sink struct {
+	// Name is in topics, metrics and idempotency keys: never change it.
+	Name string `yaml:"name" jsonschema:"required"`
+	Kind string `yaml:"kind" jsonschema:"required"`
+	// In is the topic read.
+	In string `yaml:"in" jsonschema:"required"`
+	// Ordering is key (one record in flight per key; the default) or none.
+	Ordering string `yaml:"ordering" jsonschema:"enum=key,enum=none"`
+	// OnTombstone says what becomes of null values: dead_letter (the default),
+	// skip or, for tables, delete.
+	OnTombstone string `yaml:"on_tombstone" jsonschema:"enum=dead_letter,enum=skip,enum=delete"`
+	Limits      Limits `yaml:"limits"`
+	Retry       Retry  `yaml:"retry"`
+	DLQ         DLQ    `yaml:"dlq"`
+	// OnDeadLetter is continue (the default), or park: what follows a
+	// dead-lettered record of its key waits behind it.
+	OnDeadLetter string `yaml:"on_dead_letter" jsonschema:"enum=continue,enum=park"`
+	// Stale says what a redrive does with a letter whose key was delivered again meanwhile: send (the default) or skip.
+	Stale string `yaml:"stale" jsonschema:"enum=send,enum=skip"`
+	// Start is where a new sink begins to read: earliest (the default) or latest.
+	Start string `yaml:"start" jsonschema:"enum=earliest,enum=latest"`
+	// Tenant names whose quota a record uses: header:NAME or field:PATH.
+	Tenant string `yaml:"tenant" jsonschema:"pattern=^(header|field):.+$"`
+	// Timeout bounds one attempt; 30s by default.
+	Timeout time.Duration `yaml:"timeout"`
+	Breaker Breaker       `yaml:"breaker"`
+
+	// Section holds all keys of the sink, for its kind's own Config.
+	Section Section `yaml:"-"`
+}
+
+// Limits protect the destination.
+type Limits struct {
+	// Rate is such as 25/s, 100/m or 5000/h; none by default.
+	Rate Rate `yaml:"rate"`
+	// Burst is how many may go at once after a pause; one second of the rate by default.
+	Burst int `yaml:"burst" jsonschema:"minimum=1"`
+	// Concurrency is how many requests are in flight at most; 8 by default.
+	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
+	// Account names a limit that several sinks share.
+	Account string `yaml:"account"`
+	// MaxHold is the longest wait that a vendor may ask for; 24h by default.
+	MaxHold time.Duration `yaml:"max_hold"`
+}
+
+// Retry says how records wait for another attempt.
+type Retry struct {
+	// Tiers are the delays, rising; 1m, 2m, 4m by default. Topics are named
+	// after them. [] sends every failure to the dead-letter topic.
+	Tiers []time.Duration `yaml:"tiers" jsonschema:"maxItems=16"`
+	// MaxAge ends the retries of a record that is throttled while others pass; 168h by default.
+	MaxAge time.Duration `yaml:"max_age"`
+}
+
+// DLQ says how dead letters are kept and sent again.
+type DLQ struct {
+	// MaxRedrives stops loops; 3 by default.
+	MaxRedrives int `yaml:"max_redrives" jsonschema:"minimum=0"`
+	// CompatHeaders writes the error headers of other tools too: connect, spring, streams.
+	CompatHeaders []string `yaml:"compat_headers"`
+	// Retention deletes older dead letters; 0, the default, keeps them for ever.
+	Retention time.Duration `yaml:"retention"`
+}
+
+// Breaker decides whose fault a failure is.
+type Breaker struct {
+	// Enabled false makes every failure an attempt.
+	Enabled bool `yaml:"enabled" jsonschema:"default=true"`
+	// MaxSuspect ends the retries of a record whose destination answers nobody; 24h by default.
+	MaxSuspect time.Duration `yaml:"max_suspect"`
+	// DeadLetterBudget is how many refusals a burst may hold; 1000 by default.
+	DeadLetterBudget int `yaml:"dead_letter_budget" jsonschema:"minimum=1"`
+}
+
+// Words of the settings above.
+const (
+	OrderKey  = "key"
+	OrderNone = "none"
+
+	TombstoneDeadLetter = "dead_letter"
+	TombstoneDelete     = "delete"
+
+	Continue = "continue"
+	Park     = "park"
+
+	StaleSend = "send"
+
+	StartEarliest = "earliest"
+	StartLatest   = "latest"
+)
+
+func defaultSink() Sink {
+	return Sink{
+		Ordering:     OrderKey,
+		OnTombstone:  TombstoneDeadLetter,
+		Limits:       Limits{Concurrency: 8, MaxHold: 24 * time.Hour},
+		Retry:        Retry{MaxAge: 7 * 24 * time.Hour},
+		DLQ:          DLQ{MaxRedrives: 3},
+		OnDeadLetter: Continue,
+		Stale:        StaleSend,
+		Start:        StartEarliest,
+		Timeout:      30 * time.Second,
+		Breaker:      Breaker{Enabled: true, MaxSuspect: 24 * time.Hour, DeadLetterBudget: 1000},
+	}
+}
+
+// fill sets what depends on other keys, or would be merged with a default.
+func (s *Sink) fill() {
+	if s.Retry.Tiers == nil {
+		s.Retry.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
+	}
+	if s.Limits.Burst == 0 {
+		s.Limits.Burst = s.Limits.Rate.burst()
+	}
+}
