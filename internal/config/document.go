@@ -15,6 +15,7 @@ type document struct {
 	root     map[string]any
 	marks    map[string]mark
 	broken   []string // paths that a problem was found at; nothing more is said of them
+	unread   bool     // the file could not be read as a map of settings
 	problems Problems
 	lookup   func(name string) (string, bool) // of environment variables
 }
@@ -23,6 +24,7 @@ type document struct {
 type mark struct {
 	key, value place
 	source     string // of scalars, before references were expanded
+	text       string // and after
 	expanded   bool
 }
 
@@ -114,6 +116,17 @@ func (d *document) shown(path string, value any) string {
 		return strconv.Quote(s)
 	}
 	return fmt.Sprint(value)
+}
+
+// conceal puts references back in the place of what they stand for, in a
+// message that somebody else wrote.
+func (d *document) conceal(message string) string {
+	for _, m := range d.marks {
+		if m.expanded && m.text != "" {
+			message = strings.ReplaceAll(message, m.text, m.source)
+		}
+	}
+	return message
 }
 
 // resolve makes a file name that stands in the document relative to it.

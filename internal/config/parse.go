@@ -1,14 +1,13 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
 // Bounds on a file: aliases of aliases could stand for more than memory holds.
@@ -19,67 +18,66 @@ const (
 )
 
 // parse reads YAML into a document. Mistakes of the syntax end up in its problems.
+//
+// The parser is go.yaml.in/yaml and not goccy/go-yaml, which reads
+// {brokers: [kafka:9092]} as a map from kafka to 9092.
 func parse(file string, text []byte) *document {
 	d := &document{file: file, root: map[string]any{}, marks: map[string]mark{}, lookup: os.LookupEnv}
 	if len(text) > maxFile {
-		d.fail("", "must not be larger than 1 MiB")
+		d.stop(place{1, 1}, "must not be larger than 1 MiB")
 		return d
 	}
-	tree, err := parseBytes(text)
-	if err != nil {
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	var tree, more yaml.Node
+	if err := decoder.Decode(&tree); err != nil && len(strings.TrimSpace(string(text))) > 0 && err.Error() != "EOF" {
 		d.syntax(err)
 		return d
 	}
-	var body ast.Node
-	for i, doc := range tree.Docs {
-		if i > 0 && doc.Body != nil {
-			d.problemAt(position(doc.Body), "", false, "only one YAML document may stand in a file")
-			d.broken = append(d.broken, "")
-			return d
-		}
-		if doc.Body != nil {
-			body = doc.Body
-		}
+	if err := decoder.Decode(&more); err == nil {
+		d.stop(position(&more), "only one YAML document may stand in a file")
+		return d
 	}
-	r := reader{d: d, anchors: map[string]ast.Node{}}
-	value := r.read("", body, 0)
+	r := reader{d: d}
+	value := r.read("", content(&tree), 0)
 	if root, ok := value.(map[string]any); ok {
 		d.root = root
 	} else if value != nil {
-		d.fail("", "must be a map of settings")
+		d.stop(position(&tree), "must be a map of settings")
 	}
 	return d
 }
 
-// parseBytes shields from a parser that panics on odd input.
-func parseBytes(text []byte) (tree *ast.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = errors.New("is not YAML")
-		}
-	}()
-	return parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+func content(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.DocumentNode && len(n.Content) > 0 {
+		return n.Content[0]
+	}
+	return n
 }
 
+// syntax takes the line out of a message such as
+// "yaml: line 3: did not find expected ',' or ']'".
 func (d *document) syntax(err error) {
-	at, message := place{1, 1}, err.Error()
-	var positioned yaml.Error
-	if errors.As(err, &positioned) {
-		message = positioned.GetMessage()
-		at = placeOf(positioned.GetToken())
+	at, message := place{1, 1}, strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := regexp.MustCompile(`^line (\d+): (.*)$`).FindStringSubmatch(message); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		at, message = place{line, 1}, m[2]
 	}
+	d.stop(at, message)
+}
+
+// stop notes a mistake after which nothing else can be said.
+func (d *document) stop(at place, message string) {
 	d.problemAt(at, "", false, message)
-	d.broken = append(d.broken, "")
+	d.unread = true
 }
 
 // reader turns nodes into plain values.
 type reader struct {
-	d       *document
-	anchors map[string]ast.Node
-	nodes   int
+	d     *document
+	nodes int
 }
 
-func (r *reader) read(path string, n ast.Node, depth int) any {
+func (r *reader) read(path string, n *yaml.Node, depth int) any {
 	r.nodes++
 	if r.nodes > maxNodes || depth > maxDepth {
 		if r.nodes <= maxNodes+1 {
@@ -87,102 +85,92 @@ func (r *reader) read(path string, n ast.Node, depth int) any {
 		}
 		return nil
 	}
-	if n == nil {
-		return nil
-	}
-	if m, ok := r.d.marks[path]; !ok || m.value == (place{}) {
-		m.value = position(n)
-		r.d.marks[path] = m
-	}
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return r.mapping(path, n.Values, depth)
-	case *ast.MappingValueNode:
-		return r.mapping(path, []*ast.MappingValueNode{n}, depth)
-	case *ast.SequenceNode:
-		list := make([]any, 0, len(n.Values))
-		for i, v := range n.Values {
-			list = append(list, r.read(item(path, i), v, depth+1))
+	m := r.d.marks[path]
+	m.value = position(n)
+	r.d.marks[path] = m
+	switch n.Kind {
+	case yaml.MappingNode:
+		return r.mapping(path, n.Content, depth)
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, v := range n.Content {
+			list[i] = r.read(item(path, i), v, depth+1)
 		}
 		return list
-	case *ast.AnchorNode:
-		r.anchors[name(n.Name)] = n.Value
-		return r.read(path, n.Value, depth+1)
-	case *ast.AliasNode:
-		return r.alias(path, n, depth)
-	case ast.ScalarNode:
+	case yaml.AliasNode:
+		return r.read(path, n.Alias, depth+1)
+	case yaml.ScalarNode:
 		return r.scalar(path, n)
-	case *ast.LiteralNode:
-		return r.text(path, n.Value.Value)
+	case yaml.DocumentNode:
 	}
-	r.d.fail(path, "tags and other YAML of this kind are not supported")
 	return nil
 }
 
-func (r *reader) mapping(path string, values []*ast.MappingValueNode, depth int) any {
-	m := make(map[string]any, len(values))
-	for _, kv := range values {
-		key := name(kv.Key)
-		at := child(path, key)
-		if _, twice := r.d.marks[at]; twice && !r.aliased(at, kv) {
-			r.d.problemAt(position(kv.Key), path, false, fmt.Sprintf("the key %q is there twice", key))
+func (r *reader) mapping(path string, content []*yaml.Node, depth int) any {
+	m := make(map[string]any, len(content)/2)
+	for i := 0; i+1 < len(content); i += 2 {
+		key, value := content[i], content[i+1]
+		at := child(path, key.Value)
+		if problem := r.key(at, key); problem != "" {
+			r.d.problemAt(position(key), path, false, problem)
 			r.d.broken = append(r.d.broken, at)
 			continue
 		}
-		if kv.Key.IsMergeKey() {
-			r.d.problemAt(position(kv.Key), path, false, "merge keys (<<) are not supported")
-			r.d.broken = append(r.d.broken, path)
-			continue
-		}
-		r.d.marks[at] = mark{key: position(kv.Key)}
-		if v := r.read(at, kv.Value, depth+1); v != nil { // null is as if the key were not there
-			m[key] = v
+		r.d.marks[at] = mark{key: position(key)}
+		if v := r.read(at, value, depth+1); v != nil { // null is as if the key were not there
+			m[key.Value] = v
 		}
 	}
 	return m
 }
 
-// aliased reports whether the mark at a path is that of kv itself.
-func (r *reader) aliased(at string, kv *ast.MappingValueNode) bool {
-	return r.d.marks[at].key == position(kv.Key)
-}
-
-func (r *reader) alias(path string, n *ast.AliasNode, depth int) any {
-	target, ok := r.anchors[name(n.Value)]
-	if !ok {
-		r.d.fail(path, "the alias *%s has no anchor before it", name(n.Value))
-		return nil
+func (r *reader) key(at string, n *yaml.Node) string {
+	_, twice := r.d.marks[at]
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		return "a key must be text"
+	case n.Tag == "!!merge":
+		return "merge keys (<<) are not supported"
+	case twice:
+		return fmt.Sprintf("the key %q is there twice", n.Value)
 	}
-	return r.read(path, target, depth+1)
+	return ""
 }
 
-func (r *reader) scalar(path string, n ast.ScalarNode) any {
-	switch n := n.(type) {
-	case *ast.NullNode:
+func (r *reader) scalar(path string, n *yaml.Node) any {
+	m := r.d.marks[path]
+	m.source = n.Value
+	r.d.marks[path] = m
+	switch n.ShortTag() {
+	case "!!null":
 		return nil
-	case *ast.IntegerNode:
-		r.source(path, n.GetToken().Value)
-		return n.Value
-	case *ast.FloatNode:
-		r.source(path, n.GetToken().Value)
-		return n.Value
-	case *ast.BoolNode:
-		r.source(path, n.GetToken().Value)
-		return n.Value
-	case *ast.StringNode:
+	case "!!bool", "!!int", "!!float":
+		return number(n)
+	case "!!str", "!!timestamp":
 		return r.text(path, n.Value)
 	}
-	return n.GetToken().Value // .inf, .nan: text that no number accepts
+	r.d.fail(path, "the tag %s is not supported", n.Tag)
+	return nil
 }
 
-func (r *reader) source(path, text string) {
-	m := r.d.marks[path]
-	m.source = text
-	r.d.marks[path] = m
+// number reads what is not text; a number that no setting can hold stays text.
+func number(n *yaml.Node) any {
+	var v any
+	if err := n.Decode(&v); err != nil {
+		return n.Value
+	}
+	switch v := v.(type) {
+	case int, int64, bool:
+		return v
+	case float64:
+		if v-v == 0 { // neither infinite nor NaN
+			return v
+		}
+	}
+	return n.Value
 }
 
 func (r *reader) text(path, text string) any {
-	r.source(path, text)
 	expanded, err := r.d.expand(text)
 	if err != nil {
 		r.d.fail(path, "%s", err.Error())
@@ -190,42 +178,10 @@ func (r *reader) text(path, text string) any {
 	}
 	if expanded != text {
 		m := r.d.marks[path]
-		m.expanded = true
+		m.text, m.expanded = expanded, true
 		r.d.marks[path] = m
 	}
 	return expanded
 }
 
-func name(n ast.Node) string {
-	switch n := n.(type) {
-	case nil:
-		return ""
-	case *ast.StringNode:
-		return n.Value
-	case *ast.MappingKeyNode:
-		return name(n.Value)
-	}
-	if t := n.GetToken(); t != nil {
-		return t.Value
-	}
-	return ""
-}
-
-func position(n ast.Node) place {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		if !n.IsFlowStyle && len(n.Values) > 0 {
-			return position(n.Values[0].Key)
-		}
-	case *ast.MappingValueNode:
-		return position(n.Key)
-	}
-	return placeOf(n.GetToken())
-}
-
-func placeOf(t *token.Token) place {
-	if t == nil || t.Position == nil {
-		return place{1, 1}
-	}
-	return place{t.Position.Line, t.Position.Column}
-}
+func position(n *yaml.Node) place { return place{max(1, n.Line), max(1, n.Column)} }

@@ -49,17 +49,12 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// split sorts by position, drops repetitions and tells errors from warnings.
-func (ps Problems) split() (errs, warnings Problems) {
+// sorted returns the problems by position, each once, and whether one of them
+// is more than a warning.
+func (ps Problems) sorted() (all Problems, failed bool) {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
-	for _, p := range slices.Compact(ps) {
-		if p.Warning {
-			warnings = append(warnings, p)
-		} else {
-			errs = append(errs, p)
-		}
-	}
-	return errs, warnings
+	ps = slices.Compact(ps)
+	return ps, slices.ContainsFunc(ps, func(p Problem) bool { return !p.Warning })
 }

@@ -1,0 +1,247 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+const schemaURL = "holdfast.schema.json"
+
+// hold compares the document with a schema and notes every difference, each
+// at its place. What breaks a rule is taken out, so that decoding can go on.
+func (d *document) hold(schema object) error {
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(schemaURL, schema); err != nil {
+		return fmt.Errorf("schema of the configuration: %w", err)
+	}
+	compiled, err := compiler.Compile(schemaURL)
+	if err != nil {
+		return fmt.Errorf("schema of the configuration: %w", err)
+	}
+	causes := leaves(compiled.Validate(d.root))
+	if d.coerce(causes) {
+		causes = leaves(compiled.Validate(d.root))
+	}
+	for _, cause := range causes {
+		d.report(cause, schema)
+	}
+	for _, path := range d.broken {
+		d.remove(path)
+	}
+	return nil
+}
+
+// leaves returns the errors that have no cause of their own.
+func leaves(err error) []*jsonschema.ValidationError {
+	var root *jsonschema.ValidationError
+	if !errors.As(err, &root) {
+		return nil
+	}
+	if len(root.Causes) == 0 {
+		return []*jsonschema.ValidationError{root}
+	}
+	var all []*jsonschema.ValidationError
+	for _, c := range root.Causes {
+		all = append(all, leaves(c)...)
+	}
+	return all
+}
+
+// coerce gives what came from a reference the type that its place asks for: an
+// environment variable is text, and may stand for a number all the same.
+func (d *document) coerce(causes []*jsonschema.ValidationError) bool {
+	changed := false
+	for _, c := range causes {
+		mismatch, ok := c.ErrorKind.(*kind.Type)
+		path, value := d.at(c.InstanceLocation)
+		text, isText := value.(string)
+		if !ok || !isText || !d.marks[path].expanded {
+			continue
+		}
+		if v, ok := as(mismatch.Want, text); ok {
+			d.set(c.InstanceLocation, v)
+			changed = true
+		}
+	}
+	return changed
+}
+
+func as(types []string, text string) (any, bool) {
+	for _, t := range types {
+		switch t {
+		case "integer":
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n, true
+			}
+		case "boolean":
+			if text == "true" || text == "false" {
+				return text == "true", true
+			}
+		}
+	}
+	return nil, false
+}
+
+// at returns the path and the value of an instance location.
+func (d *document) at(location []string) (string, any) {
+	path, value := "", any(d.root)
+	for _, step := range location {
+		switch v := value.(type) {
+		case object:
+			path, value = child(path, step), v[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(v) {
+				return path, nil
+			}
+			path, value = item(path, i), v[i]
+		}
+	}
+	return path, value
+}
+
+func (d *document) set(location []string, value any) {
+	last := location[len(location)-1]
+	switch _, around := d.at(location[:len(location)-1]); around := around.(type) {
+	case object:
+		around[last] = value
+	case []any:
+		if i, err := strconv.Atoi(last); err == nil && i < len(around) {
+			around[i] = value
+		}
+	}
+}
+
+// remove takes out the setting that a path belongs to; of a broken element of
+// a list of scalars, the whole list.
+func (d *document) remove(path string) {
+	var walk func(at string, v any) bool
+	walk = func(at string, v any) bool {
+		switch v := v.(type) {
+		case object:
+			for key, e := range v {
+				if p := child(at, key); within(path, p) {
+					if p == path || !walk(p, e) {
+						delete(v, key)
+					}
+				}
+			}
+			return true
+		case []any:
+			for i, e := range v {
+				if p := item(at, i); within(path, p) && p != path {
+					return walk(p, e)
+				}
+			}
+		}
+		return false
+	}
+	walk("", d.root)
+}
+
+func (d *document) report(cause *jsonschema.ValidationError, schema object) {
+	path, value := d.at(cause.InstanceLocation)
+	switch k := cause.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		for _, key := range k.Properties {
+			hint := didYouMean(key, d.allowed(cause.InstanceLocation, schema))
+			d.failKey(path, key, fmt.Sprintf("additional properties '%s' not allowed%s", key, hint))
+		}
+	case *kind.Required:
+		for _, key := range k.Missing {
+			if d.isBroken(child(path, key)) {
+				continue
+			}
+			d.problemAt(d.where(path), path, false, key+" must be given")
+			d.broken = append(d.broken, child(path, key))
+		}
+	case *kind.Enum:
+		words := make([]string, len(k.Want))
+		for i, w := range k.Want {
+			words[i] = fmt.Sprint(w)
+		}
+		hint := ""
+		if text, ok := value.(string); ok && !d.marks[path].expanded {
+			hint = didYouMean(text, words)
+		}
+		d.check(path, "%s must be one of %s%s", d.shown(path, value), strings.Join(words, ", "), hint)
+	case *kind.Type:
+		d.check(path, "must be %s, not %s", article(k.Want), article([]string{k.Got}))
+	case *kind.Pattern:
+		d.check(path, "%s %s", d.shown(path, value), grammar(k.Want))
+	case *kind.Minimum:
+		d.check(path, "%s must be at least %s", d.shown(path, value), k.Want.RatString())
+	case *kind.Maximum:
+		d.check(path, "%s must be at most %s", d.shown(path, value), k.Want.RatString())
+	default:
+		d.check(path, "%s", cause.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+	}
+}
+
+// allowed lists the keys that may stand in an object of the document.
+func (d *document) allowed(location []string, schema object) []string {
+	at := schema
+	for i, step := range location {
+		next := property(at, step)
+		if next == nil {
+			next = property(at, "")
+		}
+		_, value := d.at(location[:i+1])
+		at = withBranch(next, value)
+	}
+	properties, _ := at["properties"].(object)
+	return slices.Sorted(maps.Keys(properties))
+}
+
+// withBranch adds to a sink's schema the keys of its kind.
+func withBranch(schema object, value any) object {
+	sink, _ := value.(object)
+	branches, _ := schema["allOf"].([]any)
+	for _, b := range branches {
+		b, _ := b.(object)
+		condition, _ := b["if"].(object)
+		if wanted := property(condition, "kind"); wanted == nil || wanted["const"] != sink["kind"] {
+			continue
+		}
+		then, _ := b["then"].(object)
+		own, _ := then["properties"].(object)
+		common, _ := schema["properties"].(object)
+		merged := maps.Clone(own)
+		maps.Copy(merged, common)
+		return object{"properties": merged}
+	}
+	return schema
+}
+
+func article(types []string) string {
+	words := map[string]string{
+		"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "object": "a map", "array": "a list", "null": "nothing",
+	}
+	named := make([]string, len(types))
+	for i, t := range types {
+		named[i] = words[t]
+	}
+	return strings.Join(named, " or ")
+}
+
+// grammar says in words what a pattern asks for.
+func grammar(pattern string) string {
+	switch pattern {
+	case durationPattern:
+		return "is no duration such as 30s, 1m or 2h (a day is 24h)"
+	case ratePattern:
+		return errRate.Error()
+	case prefixPattern:
+		return "is no network such as 127.0.0.0/8 or fd00::/8"
+	}
+	return "must match " + pattern
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast.internal/internal/topics"
+)
+
+func (v *validator) processor(path string, p Processor) {
+	v.readable(child(path, "in"), p.In)
+	v.writable(child(path, "out"), p.Out)
+	if v.known.Processors == nil {
+		return
+	}
+	t, ok := v.known.Processors[p.Name]
+	if !ok {
+		names := slices.Sorted(maps.Keys(v.known.Processors))
+		v.check(child(path, "name"), "%q must be one of the processors that are compiled in: %s%s",
+			p.Name, strings.Join(names, ", "), didYouMean(p.Name, names))
+		return
+	}
+	v.record(child(path, "in"), p.In, t.In)
+	v.record(child(path, "out"), p.Out, t.Out)
+}
+
+// record compares what travels on a topic with what a transform is made for.
+func (v *validator) record(path, topic, want string) {
+	if got := v.known.Topics[topic]; got != "" && want != "" && got != want {
+		v.check(path, "%q carries %s, and this processor is made for %s", topic, got, want)
+	}
+}
+
+// cycles refuses processors that feed each other: their records would never end.
+func (v *validator) cycles(list []Processor) {
+	for i, p := range list {
+		seen := map[string]bool{}
+		next := []string{p.Out}
+		for len(next) > 0 {
+			topic := next[0]
+			next = next[1:]
+			if topic == p.In {
+				v.check(child(item("processors", i), "out"), "%q comes back to %q, which this processor reads: a record would never come to rest", p.Out, p.In)
+				break
+			}
+			if seen[topic] {
+				continue
+			}
+			seen[topic] = true
+			for _, q := range list {
+				if q.In == topic {
+					next = append(next, q.Out)
+				}
+			}
+		}
+	}
+}
+
+func (v *validator) sink(path string, s *Sink) {
+	v.readable(child(path, "in"), s.In)
+	v.tiers(child(path, "retry.tiers"), s.Retry.Tiers)
+	for key, d := range map[string]time.Duration{
+		"timeout": s.Timeout, "limits.max_hold": s.Limits.MaxHold, "retry.max_age": s.Retry.MaxAge, "breaker.max_suspect": s.Breaker.MaxSuspect,
+	} {
+		if d <= 0 {
+			v.check(child(path, key), "%s must be above 0", d)
+		}
+	}
+	if s.DLQ.Retention < 0 {
+		v.check(child(path, "dlq.retention"), "%s must not be negative (0 keeps dead letters for ever)", s.DLQ.Retention)
+	}
+	for i, family := range s.DLQ.CompatHeaders {
+		if families := []string{"connect", "spring", "streams"}; !slices.Contains(families, family) {
+			at := item(child(path, "dlq.compat_headers"), i)
+			v.check(at, "%s must be one of %s%s", v.shown(at, family), strings.Join(families, ", "), didYouMean(family, families))
+		}
+	}
+	if k, ok := v.known.Sinks[s.Kind]; ok && s.OnTombstone == TombstoneDelete && !k.has("on_tombstone") {
+		v.check(child(path, "on_tombstone"), "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
+	}
+	v.later(path, s)
+}
+
+// later warns of settings that the engine reads and does not obey yet.
+func (v *validator) later(path string, s *Sink) {
+	for key, set := range map[string]bool{
+		"on_dead_letter":             s.OnDeadLetter == Park,
+		"limits.account":             s.Limits.Account != "",
+		"tenant":                     s.Tenant != "",
+		"dlq.compat_headers":         len(s.DLQ.CompatHeaders) > 0,
+		"breaker.dead_letter_budget": v.written(child(path, "breaker.dead_letter_budget")),
+	} {
+		if set {
+			v.warn(child(path, key), "has no effect in this version yet")
+		}
+	}
+}
+
+func (v *validator) written(path string) bool {
+	_, ok := v.marks[path]
+	return ok
+}
+
+func (v *validator) tiers(path string, tiers []time.Duration) {
+	for i, d := range tiers {
+		at := item(path, i)
+		switch {
+		case d < 10*time.Millisecond:
+			v.fail(at, "%s must be at least 10ms", d)
+		case i > 0 && d <= tiers[i-1]:
+			v.fail(at, "%s must be longer than the tier before it (%s)", topics.Tier(d), topics.Tier(tiers[i-1]))
+		case d%time.Millisecond != 0:
+			v.fail(at, "%s must be whole milliseconds, as topics are named after it", d)
+		}
+	}
+}
+
+// readable checks a topic to read; one without a compiled-in schema may still
+// have one in the registry.
+func (v *validator) readable(path, topic string) {
+	if v.topicName(path, topic) && !v.isKnown(topic) {
+		v.warn(path, "%q has no schema in schemas/; the registry must have one%s", topic, didYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
+	}
+}
+
+// writable checks a topic to write, for which a schema must be compiled in.
+func (v *validator) writable(path, topic string) {
+	if v.topicName(path, topic) && !v.isKnown(topic) {
+		v.check(path, "%q must be a topic with a schema in schemas/%s", topic, didYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
+	}
+}
+
+func (v *validator) isKnown(topic string) bool {
+	return v.known.Topics == nil || v.known.Topics[topic] != ""
+}
+
+func (v *validator) topicName(path, topic string) bool {
+	problem := ""
+	switch {
+	case !regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`).MatchString(topic) || topic == "." || topic == "..":
+		problem = "must be a topic's name: letters, digits, dots and dashes, 200 at most"
+	case slices.ContainsFunc([]string{"retry.", "redrive.", "dlq.", "holdfast."}, func(p string) bool { return strings.HasPrefix(topic, p) }):
+		problem = "must be a data topic: names that begin with retry., redrive., dlq. or holdfast. are holdfast's own"
+	}
+	if problem != "" {
+		v.check(path, "%s %s", v.shown(path, topic), problem)
+	}
+	return problem == ""
+}
