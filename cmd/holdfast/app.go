@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"holdfast.internal/internal/config"
+	"holdfast.internal/internal/delivery"
+	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/processing"
+	"holdfast.internal/internal/registry"
+	"holdfast.internal/internal/topics"
+	"holdfast.internal/producers/outbox"
+	"holdfast.internal/schemas"
+	"holdfast.internal/sinks"
+)
+
+// selection says which parts of a configuration this process runs.
+type selection struct {
+	role       string // all, processor, sink or outbox
+	sinks      []string
+	processors []string
+	instance   string
+}
+
+func (s selection) has(role string) bool { return s.role == "all" || s.role == role }
+
+func (s selection) sink(name string) bool {
+	return s.has("sink") && (len(s.sinks) == 0 || slices.Contains(s.sinks, name))
+}
+
+func (s selection) processor(name string) bool {
+	return s.has("processor") && (len(s.processors) == 0 || slices.Contains(s.processors, name))
+}
+
+// runner is a part of the application that works until its context ends.
+type runner struct {
+	name  string
+	run   func(context.Context) error
+	ready <-chan struct{} // nil: at once
+}
+
+// app is a configuration at work.
+type app struct {
+	conn    *connection
+	log     *zap.Logger
+	runners []runner
+	metrics *prometheus.Registry
+	close   []func()
+
+	server *http.Server
+	url    string
+	mu     sync.Mutex
+	isUp   bool
+}
+
+// newApp builds everything that the selection asks for and starts to serve
+// metrics and health. [app.run] does the work.
+func newApp(ctx context.Context, cfg *config.Config, sel selection, log *zap.Logger) (*app, error) {
+	conn, err := connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{conn: conn, log: log, metrics: prometheus.NewRegistry()}
+	a.close = append(a.close, conn.close)
+	if err := a.build(ctx, cfg, sel); err != nil {
+		a.shut()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) error {
+	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	wantSinks, wantProcessors := planned(cfg)
+	if sel.role != "outbox" {
+		if err := topics.Check(ctx, a.conn.admin, wantSinks, wantProcessors); err != nil {
+			return err
+		}
+	}
+	consumed := kafka.ConsumedCounter(a.metrics)
+	if err := a.addProcessors(cfg, sel, consumed); err != nil {
+		return err
+	}
+	if err := a.addSinks(cfg, sel, consumed); err != nil {
+		return err
+	}
+	if cfg.Outbox != nil && sel.has("outbox") {
+		if err := a.addOutbox(cfg.Outbox); err != nil {
+			return err
+		}
+	}
+	return a.serve(ctx, cfg.HTTP.Listen)
+}
+
+func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
+	metrics := processing.NewMetrics(a.metrics, consumed)
+	for _, p := range cfg.Processors {
+		if !sel.processor(p.Name) {
+			continue
+		}
+		processor, ok := processorTypes()[p.Name]
+		if !ok {
+			return exit(exitFindings, fmt.Errorf("processor %q is not compiled in", p.Name)) //nolint:err113 // told, never compared
+		}
+		r, err := processing.New(
+			processing.Config{Name: p.Name, In: p.In, Out: p.Out, Instance: sel.instance},
+			processing.Deps{Processor: processor, Serde: a.conn.serde, Kafka: a.conn.opts, Log: a.log, Metrics: metrics}, randomName())
+		if err != nil {
+			return err
+		}
+		a.runners = append(a.runners, runner{name: "processor " + p.Name, run: r.Run, ready: r.Ready()})
+	}
+	return nil
+}
+
+func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
+	metrics := delivery.NewMetrics(a.metrics, consumed)
+	egress := sinks.Egress{AllowHTTP: cfg.Egress.AllowHTTP, AllowCIDRs: cfg.Egress.AllowCIDRs}
+	for _, s := range cfg.Sinks {
+		if !sel.sink(s.Name) {
+			continue
+		}
+		settings := deliveryConfig(s, sel.instance)
+		sink, err := openSink(s, sinks.Deps{
+			Name: s.Name,
+			HTTP: sinks.NewHTTPClient(egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: max(s.Limits.Concurrency, delivery.DefaultConcurrency)}),
+			Log:  a.log, Concurrency: max(s.Limits.Concurrency, delivery.DefaultConcurrency),
+			Schema: func(record string) (string, error) {
+				v, err := schemas.Latest(record)
+				return v.Text, err
+			},
+		})
+		if err != nil {
+			return err
+		}
+		if c, ok := sink.(interface{ Close() error }); ok {
+			a.close = append(a.close, func() { _ = c.Close() })
+		}
+		w, err := delivery.New(settings, delivery.Deps{Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Log: a.log, Metrics: metrics})
+		if err != nil {
+			return err
+		}
+		a.runners = append(a.runners, runner{name: "sink " + s.Name, run: w.Run, ready: w.Ready()})
+	}
+	return nil
+}
+
+// deliveryConfig is what the engine needs of a sink's configuration.
+func deliveryConfig(s config.Sink, instance string) delivery.Config {
+	c := delivery.Config{
+		Sink: s.Name, Source: s.In, Instance: instance, Tiers: s.Retry.Tiers,
+		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
+		Rate: rate.Limit(s.Limits.Rate), Burst: s.Limits.Burst, MaxHold: s.Limits.MaxHold,
+		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
+		EveryFailureSpends: s.Breaker.Enabled != nil && !*s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
+	}
+	if s.Timeout > 0 {
+		// One attempt of a sink of several steps makes several requests.
+		c.Timeout = max(delivery.DefaultTimeout, 4*s.Timeout)
+	}
+	return c
+}
+
+func (a *app) addOutbox(c *config.Outbox) error {
+	box, err := openOutbox(c)
+	if err != nil {
+		return err
+	}
+	a.close = append(a.close, func() { _ = box.Close() })
+	pending := prometheus.NewGauge(prometheus.GaugeOpts{Name: "holdfast_outbox_pending_rows", Help: "Rows that wait for the relay."})
+	oldest := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "holdfast_outbox_oldest_pending_timestamp_seconds", Help: "When the oldest waiting row was written; 0 for none.",
+	})
+	a.metrics.MustRegister(pending, oldest)
+	relay := outbox.NewRelay(box, a.conn.serde, kafka.NewPublisher(a.conn.client), a.log, func(s outbox.Status) {
+		pending.Set(float64(s.Pending))
+		oldest.Set(0)
+		if s.OldestPending != nil {
+			oldest.Set(float64(s.OldestPending.Unix()))
+		}
+	})
+	a.runners = append(a.runners, runner{name: "outbox", run: relay.Run})
+	return nil
+}
+
+func openOutbox(c *config.Outbox) (*outbox.Outbox, error) {
+	return outbox.Open(outbox.Config{DSN: c.DSN, Table: c.Table, Topics: c.Topics, Keep: c.Keep})
+}
+
+// serve answers metrics and health on listen; "" means nowhere.
+func (a *app) serve(ctx context.Context, listen string) error {
+	if listen == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !a.up() {
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	a.url = "http://" + l.Addr().String()
+	go func() { _ = a.server.Serve(l) }()
+	a.close = append(a.close, func() { _ = a.server.Close() })
+	return nil
+}
+
+func (a *app) up() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.isUp
+}
+
+// run works until ctx ends or a part fails; ready is called once all parts
+// accept work.
+func (a *app) run(ctx context.Context, ready func()) error {
+	defer a.shut()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, len(a.runners))
+	var wg sync.WaitGroup
+	for _, r := range a.runners {
+		wg.Go(func() {
+			if err := r.run(ctx); err != nil {
+				errs <- fmt.Errorf("%s: %w", r.name, err)
+				cancel()
+			}
+		})
+	}
+	wg.Go(func() {
+		for _, r := range a.runners {
+			if r.ready == nil {
+				continue
+			}
+			select {
+			case <-r.ready:
+			case <-ctx.Done():
+				return
+			}
+		}
+		a.mu.Lock()
+		a.isUp = true
+		a.mu.Unlock()
+		ready()
+	})
+	wg.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+func (a *app) shut() {
+	for _, f := range slices.Backward(a.close) {
+		f()
+	}
+	a.close = nil
+}
+
+func randomName() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// registerSchemas registers all that is compiled in.
+func registerSchemas(ctx context.Context, cfg *config.Config) ([]registry.Registered, error) {
+	client, err := registry.NewClient(registryConfig(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return registry.Register(ctx, client, schemas.Files(), schemas.Topics())
+}

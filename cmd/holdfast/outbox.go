@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"holdfast.internal/producers/outbox"
+)
+
+var errNoOutbox = errors.New("the configuration has no outbox")
+
+func outboxCommand(g *globals) *cobra.Command {
+	var printDDL, failed bool
+	var limit int
+	initialise := &cobra.Command{
+		Use: "init", Short: "Make the table", Args: usage(cobra.NoArgs),
+		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
+			if printDDL {
+				_, err := io.WriteString(g.out, box.DDL())
+				return err
+			}
+			return box.Init(c.Context())
+		}),
+	}
+	initialise.Flags().BoolVar(&printDDL, "print", false, "print the DDL and do nothing")
+	status := &cobra.Command{
+		Use: "status", Short: "Count pending, failed and published rows", Args: usage(cobra.NoArgs),
+		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
+			s, err := box.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			return one(g, s, func(w io.Writer) error {
+				oldest := "-"
+				if s.OldestPending != nil {
+					oldest = s.OldestPending.Format("2006-01-02T15:04:05Z07:00")
+				}
+				_, err := fmt.Fprintf(w, "pending %d  oldest %s  failed %d  published %d\n", s.Pending, oldest, s.Failed, s.Published)
+				return err
+			})
+		}),
+	}
+	show := &cobra.Command{
+		Use: "list --failed", Short: "List refused rows", Args: usage(cobra.NoArgs),
+		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
+			rows, err := box.ListFailed(c.Context(), limit)
+			if err != nil {
+				return err
+			}
+			return list(g, rows, []column[outbox.Failed]{
+				{"id", func(f outbox.Failed) string { return f.ID }},
+				{"aggregatetype", func(f outbox.Failed) string { return f.AggregateType }},
+				{"aggregateid", func(f outbox.Failed) string { return f.AggregateID }},
+				{"created", func(f outbox.Failed) string { return f.CreatedAt }},
+				{"error", func(f outbox.Failed) string { return f.Error }},
+			})
+		}),
+	}
+	show.Flags().BoolVar(&failed, "failed", true, "refused rows; the only ones listed")
+	show.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	retry := &cobra.Command{
+		Use: "retry ID...", Short: "Let refused rows be sent again", Args: usage(cobra.MinimumNArgs(1)),
+		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, ids []string) error {
+			n, err := box.Retry(c.Context(), ids...)
+			if err != nil {
+				return err
+			}
+			if err := one(g, map[string]int64{"retried": n}, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%d of %d rows wait again\n", n, len(ids))
+				return err
+			}); err != nil {
+				return err
+			}
+			if n < int64(len(ids)) {
+				return exit(exitPartly, nil)
+			}
+			return nil
+		}),
+	}
+	return group("outbox", "Make and look at the outbox table", initialise, show, retry, status)
+}
+
+// withOutbox opens the configured outbox for a command.
+func withOutbox(g *globals, f func(*cobra.Command, *outbox.Outbox, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		cfg, err := g.loadConfig()
+		if err != nil {
+			return err
+		}
+		if cfg.Outbox == nil {
+			return exit(exitFindings, errNoOutbox)
+		}
+		box, err := openOutbox(cfg.Outbox)
+		if err != nil {
+			return err
+		}
+		defer box.Close()
+		return f(c, box, args)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// globals are the flags of every command, and the streams: stdout is for data
+// only, everything else goes to stderr.
+type globals struct {
+	config  string
+	output  string
+	timeout time.Duration
+	yes     bool
+	noInput bool
+	verbose bool
+
+	in       io.Reader
+	out, err io.Writer
+}
+
+// commands lists every subcommand. Keep it sorted.
+func commands(g *globals) []*cobra.Command {
+	return []*cobra.Command{
+		outboxCommand(g),
+		produceCommand(g),
+		runCommand(g),
+		schemaCommand(g),
+		topicCommand(g),
+		validateCommand(g),
+		versionCommand(g),
+	}
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	g := &globals{in: in, out: out, err: errs}
+	root := &cobra.Command{
+		Use:           "holdfast",
+		Short:         "Delivers Kafka events to SaaS APIs and databases, in order, once in effect",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          needsVerb,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.config, "config", "", "configuration `FILE` (default $HOLDFAST_CONFIG, ./holdfast.yaml, or that of a running dev)")
+	flags.StringVarP(&g.output, "output", "o", "table", "table, json or jsonl")
+	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for Kafka and the registry")
+	flags.BoolVarP(&g.yes, "yes", "y", false, "do not ask")
+	flags.BoolVar(&g.noInput, "no-input", false, "never prompt")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log more")
+	root.AddCommand(commands(g)...)
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit(exitUsage, err) })
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(errs, "holdfast: "+err.Error())
+	}
+	return exitCode(ctx, err)
+}
+
+var (
+	errVerb    = errors.New("a command is missing")
+	errCommand = errors.New("unknown command")
+	errArgs    = errors.New("wrong arguments")
+	errOutput  = errors.New("must be table, json or jsonl")
+)
+
+// group is a command that only has verbs. Without one, or with a typo, it is a
+// usage error: cobra alone would print help and succeed.
+func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: needsVerb}
+	c.AddCommand(verbs...)
+	return c
+}
+
+func needsVerb(c *cobra.Command, args []string) error {
+	var names []string
+	for _, verb := range c.Commands() {
+		if verb.IsAvailableCommand() {
+			names = append(names, verb.Name())
+		}
+	}
+	if len(args) == 0 {
+		return exit(exitUsage, fmt.Errorf("%w: %s takes %s", errVerb, c.CommandPath(), strings.Join(names, ", ")))
+	}
+	hint := ""
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return exit(exitUsage, fmt.Errorf("%w %q%s; %s takes %s", errCommand, args[0], hint, c.CommandPath(), strings.Join(names, ", ")))
+}
+
+// args wraps cobra's checks so that they are usage errors.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return exit(exitUsage, fmt.Errorf("%s: %w; usage: %s", c.CommandPath(), err, c.UseLine()))
+		}
+		return nil
+	}
+}
+
+// confirm asks on a terminal; without one it refuses unless --yes was given.
+func (g *globals) confirm(question string) error {
+	if g.yes {
+		return nil
+	}
+	file, ok := g.in.(*os.File)
+	if g.noInput || !ok || !term.IsTerminal(int(file.Fd())) {
+		return exit(exitRefused, fmt.Errorf("%s Nobody to ask: pass --yes", question)) //nolint:err113 // told, never compared
+	}
+	_, _ = fmt.Fprintf(g.err, "%s [y/N] ", question)
+	var answer string
+	_, _ = fmt.Fscanln(g.in, &answer)
+	if strings.ToLower(answer) != "y" && strings.ToLower(answer) != "yes" {
+		return exit(exitRefused, fmt.Errorf("not done")) //nolint:err113,perfsprint // told, never compared
+	}
+	return nil
+}
