@@ -39,7 +39,7 @@ func topicPlan(c *cobra.Command, g *globals, partitions int32, apply bool) error
 	}
 	if err := list(g, changes, []column[topics.Change]{
 		{"topic", func(c topics.Change) string { return c.Topic }},
-		{"action", func(c topics.Change) string { return c.Action }},
+		{"action", func(c topics.Change) string { return string(c.Action) }},
 		{"partitions", func(c topics.Change) string {
 			if c.Partitions == 0 {
 				return "-"

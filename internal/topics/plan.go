@@ -5,243 +5,164 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-
-	"holdfast.internal/internal/record"
 )
 
-// DefaultPartitions is the partition count of a source topic that is made.
-const DefaultPartitions = 12
+// Action says how a topic is changed.
+type Action string
 
-// Sink is what the topics of a sink follow from.
-type Sink struct {
-	Name  string
-	In    string
-	Tiers []time.Duration
-}
-
-// Processor is what the topics of a processor follow from.
-type Processor struct {
-	Name    string
-	In, Out string
-}
+// The actions.
+const (
+	Create    Action = "create"
+	Grow      Action = "grow"
+	Configure Action = "configure"
+)
 
 // Change is one thing that differs between what is and what should be.
 type Change struct {
-	Topic      string            `json:"topic"`
-	Action     string            `json:"action"` // create, grow, configure
+	Topic  string `json:"topic"`
+	Action Action `json:"action"`
+	// Partitions is the count afterwards; 0 where it stays.
 	Partitions int32             `json:"partitions,omitempty"`
 	Config     map[string]string `json:"config,omitempty"`
 	Reason     string            `json:"reason"`
 }
 
-// wanted is a topic as it should be.
-type wanted struct {
-	name   string
-	follow string // the topic whose partition count it has; "" for one of its own
-	count  int32
-	config map[string]string
-	reason string
+// ErrUnequal reports a topic with more partitions than its source, which
+// nothing but a person can mend: partitions cannot be taken away.
+var ErrUnequal = errors.New("partition counts differ")
+
+// cluster is what Plan compares with.
+type cluster struct {
+	counts  map[string]int32
+	configs map[string]map[string]string
 }
 
-const (
-	forever = "-1"
-	create  = "create"
-	grow    = "grow"
-	config  = "configure"
-)
-
-// sourceMaxBytes is Kafka's default for max.message.bytes.
-const sourceMaxBytes = 1048588
-
-// Plan compares the cluster with what sinks and processors need. Topics of a
-// sink or processor have the partition count of their source; a source that
-// does not exist is made with the given count.
+// Plan compares the cluster with what sinks and processors need. Everything of
+// a sink or a processor has the partition count of its source; a source that
+// does not exist is made with the given count. Sources that exist are never
+// changed. The changes are in the order in which they can be made.
 func Plan(ctx context.Context, admin *kadm.Client, sinks []Sink, processors []Processor, partitions int32) ([]Change, error) {
-	have, err := admin.ListTopics(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
-	}
 	want := desired(sinks, processors, partitions)
-	counts := make(map[string]int32, len(have))
-	for name, t := range have {
-		if t.Err == nil {
-			counts[name] = int32(len(t.Partitions)) //nolint:gosec // Kafka counts partitions in 32 bits
-		}
-	}
-	var changes []Change
-	for _, w := range want {
-		count := w.count
-		if w.follow != "" {
-			count = counts[w.follow]
-		}
-		now, exists := counts[w.name]
-		switch {
-		case !exists:
-			changes = append(changes, Change{Topic: w.name, Action: create, Partitions: count, Config: w.config, Reason: w.reason})
-			counts[w.name] = count
-		case w.follow != "" && now < count:
-			changes = append(changes, Change{Topic: w.name, Action: grow, Partitions: count, Reason: fmt.Sprintf("%s has %d partitions, this %d", w.follow, count, now)})
-		case w.follow != "" && now > count:
-			return nil, fmt.Errorf("%s has %d partitions and its source %s only %d: %w", w.name, now, w.follow, count, ErrUnequal)
-		}
-	}
-	drift, err := configDrift(ctx, admin, have, want)
+	have, err := look(ctx, admin, want)
 	if err != nil {
 		return nil, err
 	}
-	return append(changes, drift...), nil
-}
-
-// desired lists sources first, so that what follows them knows their count.
-func desired(sinks []Sink, processors []Processor, partitions int32) []wanted {
-	var all []wanted
-	seen := map[string]bool{}
-	add := func(w wanted) {
-		if !seen[w.name] {
-			seen[w.name] = true
-			all = append(all, w)
+	var sizes, drift []Change
+	var unequal []error
+	for _, w := range want {
+		config := have.wanted(w)
+		count := w.count
+		if w.follow != "" {
+			count = have.counts[w.follow]
+		}
+		now, exists := have.counts[w.name]
+		switch {
+		case !exists:
+			sizes = append(sizes, Change{Topic: w.name, Action: Create, Partitions: count, Config: config, Reason: w.reason})
+			have.counts[w.name] = count
+			continue
+		case w.follow != "" && now < count:
+			sizes = append(sizes, Change{Topic: w.name, Action: Grow, Partitions: count, Reason: fmt.Sprintf("%s has %d partitions, this %d", w.follow, count, now)})
+		case w.follow != "" && now > count:
+			unequal = append(unequal, fmt.Errorf("%w: %s has %d, its source %s only %d", ErrUnequal, w.name, now, w.follow, count))
+		}
+		if differs, reason := have.drift(w.name, config); reason != "" {
+			drift = append(drift, Change{Topic: w.name, Action: Configure, Config: differs, Reason: reason})
 		}
 	}
-	for _, p := range processors {
-		add(wanted{name: p.In, count: partitions, reason: "source of processor " + p.Name})
-		add(wanted{name: p.Out, count: partitions, reason: "output of processor " + p.Name})
+	if err := errors.Join(unequal...); err != nil {
+		return nil, err
 	}
-	for _, s := range sinks {
-		add(wanted{name: s.In, count: partitions, reason: "source of sink " + s.Name})
-	}
-	for _, p := range processors {
-		add(wanted{name: Redrive(p.Name), follow: p.In, config: kept(), reason: "redrive of processor " + p.Name})
-		add(wanted{name: DeadLetters(p.Name), follow: p.In, config: kept(), reason: "dead letters of processor " + p.Name})
-	}
-	for _, s := range sinks {
-		for _, tier := range s.Tiers {
-			add(wanted{name: Retry(s.Name, tier), follow: s.In, config: kept(), reason: "retry tier of sink " + s.Name})
-		}
-		add(wanted{name: Redrive(s.Name), follow: s.In, config: kept(), reason: "redrive of sink " + s.Name})
-		add(wanted{name: DeadLetters(s.Name), follow: s.In, config: kept(), reason: "dead letters of sink " + s.Name})
-	}
-	compacted := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
-	add(wanted{name: Dispositions, count: 1, config: compacted, reason: "what became of dead letters"})
-	return all
+	slices.SortFunc(drift, func(a, b Change) int { return cmp.Compare(a.Topic, b.Topic) })
+	return append(sizes, drift...), nil
 }
 
-// kept is the configuration of what must neither be lost nor refused: tiers,
-// redrive and dead letters.
-func kept() map[string]string {
-	return map[string]string{
-		"cleanup.policy":         "delete",
-		"retention.ms":           forever,
-		"retention.bytes":        forever,
-		"message.timestamp.type": "CreateTime",
-		"max.message.bytes":      strconv.Itoa(sourceMaxBytes + record.Headroom),
+// look reads partition counts and configurations of the wanted topics.
+func look(ctx context.Context, admin *kadm.Client, want []wanted) (cluster, error) {
+	c := cluster{counts: map[string]int32{}, configs: map[string]map[string]string{}}
+	have, err := admin.ListTopics(fresh(ctx))
+	if err != nil {
+		return c, fmt.Errorf("list topics: %w", err)
 	}
-}
-
-func configDrift(ctx context.Context, admin *kadm.Client, have kadm.TopicDetails, want []wanted) ([]Change, error) {
-	byName := map[string]wanted{}
 	var names []string
 	for _, w := range want {
-		if t, ok := have[w.name]; ok && t.Err == nil && len(w.config) > 0 {
-			byName[w.name] = w
+		if t, ok := have[w.name]; ok && t.Err == nil {
+			c.counts[w.name] = int32(len(t.Partitions)) //nolint:gosec // Kafka counts partitions in 32 bits
 			names = append(names, w.name)
 		}
 	}
 	if len(names) == 0 {
-		return nil, nil
+		return c, nil
 	}
-	configs, err := admin.DescribeTopicConfigs(ctx, names...)
+	described, err := admin.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("describe topics: %w", err)
+		return c, fmt.Errorf("describe topics: %w", err)
 	}
-	var changes []Change
-	for _, rc := range configs {
-		differs := map[string]string{}
-		for _, c := range rc.Configs {
-			if value, ok := byName[rc.Name].config[c.Key]; ok && c.MaybeValue() != value {
-				differs[c.Key] = value
-			}
+	for _, d := range described {
+		if d.Err != nil {
+			return c, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
 		}
-		if len(differs) > 0 {
-			changes = append(changes, Change{Topic: rc.Name, Action: config, Config: differs, Reason: "configuration differs"})
+		values := map[string]string{}
+		for _, entry := range d.Configs {
+			values[entry.Key] = entry.MaybeValue()
 		}
+		c.configs[d.Name] = values
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Topic, b.Topic) })
-	return changes, nil
+	return c, nil
 }
 
-// Apply makes the changes.
-func Apply(ctx context.Context, admin *kadm.Client, changes []Change) error {
-	for _, c := range changes {
-		if err := apply(ctx, admin, c); err != nil {
-			return fmt.Errorf("%s topic %s: %w", c.Action, c.Topic, err)
-		}
+// fresh makes a listing go to the broker. The client otherwise answers from a
+// cache, from which a topic that was just changed is missing: a plan would make
+// it again.
+func fresh(ctx context.Context) context.Context { return kadm.WithAuthorizedOps(ctx) }
+
+// wanted adds the message size, which depends on the source's.
+func (c cluster) wanted(w wanted) map[string]string {
+	if w.follow == "" {
+		return w.config
 	}
-	return nil
-}
-
-func apply(ctx context.Context, admin *kadm.Client, c Change) error {
-	switch c.Action {
-	case create:
-		configs := make(map[string]*string, len(c.Config))
-		for k, v := range c.Config {
-			configs[k] = &v
-		}
-		resp, err := admin.CreateTopic(ctx, c.Partitions, -1, configs, c.Topic)
-		if errors.Is(err, kerr.TopicAlreadyExists) || errors.Is(resp.Err, kerr.TopicAlreadyExists) {
-			return nil
-		}
-		return errors.Join(err, resp.Err)
-	case grow:
-		resp, err := admin.UpdatePartitions(ctx, int(c.Partitions), c.Topic)
-		if err != nil {
-			return err
-		}
-		return resp.Error()
-	case config:
-		var alter []kadm.AlterConfig
-		for k, v := range c.Config {
-			alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: &v})
-		}
-		resps, err := admin.AlterTopicConfigs(ctx, alter, c.Topic)
-		if err != nil {
-			return err
-		}
-		for _, r := range resps {
-			if r.Err != nil {
-				return r.Err
-			}
-		}
-	}
-	return nil
-}
-
-// What stops a worker at its start.
-var (
-	ErrUnequal = errors.New("partition counts differ")
-	ErrMissing = errors.New("topics are missing or differ from their source")
-)
-
-// Check reports whether all topics are there with the counts they need. The
-// error names the command that mends it.
-func Check(ctx context.Context, admin *kadm.Client, sinks []Sink, processors []Processor) error {
-	changes, err := Plan(ctx, admin, sinks, processors, DefaultPartitions)
+	size, err := strconv.Atoi(c.configs[w.follow][keyMaxMessage])
 	if err != nil {
-		return err
+		size = defaultMaxMessage
 	}
-	var bad []string
-	for _, c := range changes {
-		if c.Action != config {
-			bad = append(bad, c.Topic)
+	config := maps.Clone(w.config)
+	config[keyMaxMessage] = roomFor(size)
+	return config
+}
+
+// drift returns the settings that differ, and says how. A larger message size
+// than needed is nobody's harm.
+func (c cluster) drift(topic string, want map[string]string) (map[string]string, string) {
+	differs := map[string]string{}
+	var reasons []string
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		now, told := c.configs[topic][key]
+		if !told || same(key, now, want[key]) {
+			continue
 		}
+		differs[key] = want[key]
+		reasons = append(reasons, fmt.Sprintf("%s is %s, not %s", key, now, want[key]))
 	}
-	if len(bad) > 0 {
-		return fmt.Errorf("%w: %v; run `holdfast topic apply --config FILE --yes`", ErrMissing, bad)
+	return differs, strings.Join(reasons, "; ")
+}
+
+func same(key, now, want string) bool {
+	switch key {
+	case keyMaxMessage:
+		have, err := strconv.Atoi(now)
+		need, _ := strconv.Atoi(want)
+		return err == nil && have >= need
+	case keyPolicy: // a list in any order
+		a, b := strings.Split(strings.ReplaceAll(now, " ", ""), ","), strings.Split(want, ",")
+		slices.Sort(a)
+		slices.Sort(b)
+		return slices.Equal(a, b)
 	}
-	return nil
+	return now == want
 }
