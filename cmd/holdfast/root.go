@@ -16,12 +16,15 @@ import (
 // globals are the flags of every command, and the streams: stdout is for data
 // only, everything else goes to stderr.
 type globals struct {
-	config  string
-	output  string
-	timeout time.Duration
-	yes     bool
-	noInput bool
-	verbose bool
+	config     string
+	output     string
+	timeFormat string
+	color      string
+	timeout    time.Duration
+	yes        bool
+	noInput    bool
+	verbose    bool
+	quiet      bool
 
 	in       io.Reader
 	out, err io.Writer
@@ -50,15 +53,21 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          needsVerb,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			return g.checkFormat(strings.Fields(c.Annotations[moreFormats])...)
+		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.config, "config", "", "configuration `FILE` (default $HOLDFAST_CONFIG, ./holdfast.yaml, or that of a running dev)")
-	flags.StringVarP(&g.output, "output", "o", "table", "table, json or jsonl")
+	flags.StringVarP(&g.output, "output", "o", formatTable, strings.Join(formats(), ", "))
+	flags.StringVar(&g.timeFormat, "time", "relative", "times in tables: relative, iso or unix")
+	flags.StringVar(&g.color, "color", "auto", "auto, always or never; NO_COLOR is obeyed")
 	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for Kafka and the registry")
 	flags.BoolVarP(&g.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&g.noInput, "no-input", false, "never prompt")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log more")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "data and errors alone")
 	root.AddCommand(commands(g)...)
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -76,8 +85,10 @@ var (
 	errVerb    = errors.New("a command is missing")
 	errCommand = errors.New("unknown command")
 	errArgs    = errors.New("wrong arguments")
-	errOutput  = errors.New("must be table, json or jsonl")
 )
+
+// moreFormats annotates a command with the values of --output that it alone has.
+const moreFormats = "formats"
 
 // group is a command that only has verbs. Without one, or with a typo, it is a
 // usage error: cobra alone would print help and succeed.
@@ -113,6 +124,20 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// bounded ends what talks to Kafka and the registry after --timeout.
+func (g *globals) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, g.timeout)
+}
+
+// colored reports whether stdout shows colours.
+func (g *globals) colored() bool {
+	if g.color != "auto" {
+		return g.color == "always"
+	}
+	file, ok := g.out.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
 }
 
 // confirm asks on a terminal; without one it refuses unless --yes was given.

@@ -11,22 +11,56 @@ import (
 
 func topicCommand(g *globals) *cobra.Command {
 	var partitions int32
+	show := &cobra.Command{
+		Use: "list", Short: "List the topics of the configuration", Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return topicList(c, g) },
+	}
 	plan := &cobra.Command{
-		Use: "plan", Short: "Show what topics are missing or differ", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions, false) },
+		Use: "plan", Short: "Show what topics are missing or differ; exits 3 if any", Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions) },
 	}
 	apply := &cobra.Command{
 		Use: "apply", Short: "Make what is missing, to match source topics that exist", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions, true) },
+		RunE: func(c *cobra.Command, _ []string) error { return topicApply(c, g, partitions) },
 	}
 	for _, c := range []*cobra.Command{plan, apply} {
 		c.Flags().Int32Var(&partitions, "partitions", topics.DefaultPartitions, "partitions of source topics that do not exist")
 	}
-	return group("topic", "Plan and make topics", apply, plan)
+	return group("topic", "Plan, make and list topics", apply, show, plan)
 }
 
-func topicPlan(c *cobra.Command, g *globals, partitions int32, apply bool) error {
-	ctx := c.Context()
+func topicPlan(c *cobra.Command, g *globals, partitions int32) error {
+	return g.withTopics(c, partitions, func(_ *connection, changes []topics.Change) error {
+		if err := printChanges(g, changes); err != nil || len(changes) == 0 {
+			return err
+		}
+		return exit(exitFindings, nil)
+	})
+}
+
+func topicApply(c *cobra.Command, g *globals, partitions int32) error {
+	return g.withTopics(c, partitions, func(conn *connection, changes []topics.Change) error {
+		if len(changes) > 0 {
+			if err := g.confirm(fmt.Sprintf("Make %d changes to topics (holdfast topic plan shows them)?", len(changes))); err != nil {
+				return err
+			}
+		}
+		ctx, cancel := g.bounded(c.Context())
+		defer cancel()
+		if err := topics.Apply(ctx, conn.admin, changes); err != nil {
+			return err
+		}
+		return printChanges(g, changes)
+	})
+}
+
+// withTopics hands the plan of the configured topics to do.
+func (g *globals) withTopics(c *cobra.Command, partitions int32, do func(*connection, []topics.Change) error) error {
+	if partitions < 1 {
+		return exit(exitUsage, fmt.Errorf("--partitions %d must be at least 1", partitions)) //nolint:err113 // told, never compared
+	}
+	ctx, cancel := g.bounded(c.Context())
+	defer cancel()
 	conn, err := g.connect(ctx)
 	if err != nil {
 		return err
@@ -37,7 +71,14 @@ func topicPlan(c *cobra.Command, g *globals, partitions int32, apply bool) error
 	if err != nil {
 		return err
 	}
-	if err := list(g, changes, []column[topics.Change]{
+	if len(changes) == 0 {
+		g.note("all topics are as they should be")
+	}
+	return do(conn, changes)
+}
+
+func printChanges(g *globals, changes []topics.Change) error {
+	return list(g, changes, []column[topics.Change]{
 		{"topic", func(c topics.Change) string { return c.Topic }},
 		{"action", func(c topics.Change) string { return string(c.Action) }},
 		{"partitions", func(c topics.Change) string {
@@ -47,20 +88,32 @@ func topicPlan(c *cobra.Command, g *globals, partitions int32, apply bool) error
 			return strconv.Itoa(int(c.Partitions))
 		}},
 		{"reason", func(c topics.Change) string { return c.Reason }},
-	}); err != nil {
+	}, column[topics.Change]{"config", func(c topics.Change) string { return fmt.Sprint(c.Config) }})
+}
+
+func topicList(c *cobra.Command, g *globals) error {
+	ctx, cancel := g.bounded(c.Context())
+	defer cancel()
+	conn, err := g.connect(ctx)
+	if err != nil {
 		return err
 	}
-	if !apply {
-		if len(changes) > 0 {
-			return exit(exitFindings, nil)
+	defer conn.close()
+	sinks, processors := planned(conn.cfg)
+	all, err := topics.List(ctx, conn.admin, sinks, processors)
+	if err != nil {
+		return err
+	}
+	count := func(t topics.Topic, n int64) string {
+		if !t.Exists {
+			return "-"
 		}
-		return nil
+		return strconv.FormatInt(n, 10)
 	}
-	if len(changes) == 0 {
-		return nil
-	}
-	if err := g.confirm(fmt.Sprintf("Make these %d changes?", len(changes))); err != nil {
-		return err
-	}
-	return topics.Apply(ctx, conn.admin, changes)
+	return list(g, all, []column[topics.Topic]{
+		{"topic", func(t topics.Topic) string { return t.Topic }},
+		{"partitions", func(t topics.Topic) string { return count(t, int64(t.Partitions)) }},
+		{"records", func(t topics.Topic) string { return count(t, t.Records) }},
+		{"purpose", func(t topics.Topic) string { return t.Purpose }},
+	}, column[topics.Topic]{"replicas", func(t topics.Topic) string { return count(t, int64(t.Replicas)) }})
 }
