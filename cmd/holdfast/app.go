@@ -99,7 +99,7 @@ func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) erro
 	if err := a.addSinks(cfg, sel, consumed); err != nil {
 		return err
 	}
-	if cfg.Outbox != nil && sel.has("outbox") {
+	if cfg.Outbox.Kind != "" && sel.has("outbox") {
 		if err := a.addOutbox(cfg.Outbox); err != nil {
 			return err
 		}
@@ -115,11 +115,11 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 		}
 		processor, ok := processorTypes()[p.Name]
 		if !ok {
-			return exit(exitFindings, fmt.Errorf("processor %q is not compiled in", p.Name)) //nolint:err113 // told, never compared
+			continue // the configuration was checked against the same list
 		}
 		r, err := processing.New(
 			processing.Config{Name: p.Name, In: p.In, Out: p.Out, Instance: sel.instance},
-			processing.Deps{Processor: processor, Serde: a.conn.serde, Kafka: a.conn.opts, Log: a.log, Metrics: metrics}, randomName())
+			processing.Deps{Processor: processor.Processor, Serde: a.conn.serde, Kafka: a.conn.opts, Log: a.log, Metrics: metrics}, randomName())
 		if err != nil {
 			return err
 		}
@@ -130,7 +130,6 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 
 func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
 	metrics := delivery.NewMetrics(a.metrics, consumed)
-	egress := sinks.Egress{AllowHTTP: cfg.Egress.AllowHTTP, AllowCIDRs: cfg.Egress.AllowCIDRs}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
 			continue
@@ -138,8 +137,8 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 		settings := deliveryConfig(s, sel.instance)
 		sink, err := openSink(s, sinks.Deps{
 			Name: s.Name,
-			HTTP: sinks.NewHTTPClient(egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: max(s.Limits.Concurrency, delivery.DefaultConcurrency)}),
-			Log:  a.log, Concurrency: max(s.Limits.Concurrency, delivery.DefaultConcurrency),
+			HTTP: sinks.NewHTTPClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
+			Log:  a.log, Concurrency: s.Limits.Concurrency,
 			Schema: func(record string) (string, error) {
 				v, err := schemas.Latest(record)
 				return v.Text, err
@@ -165,9 +164,9 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 	c := delivery.Config{
 		Sink: s.Name, Source: s.In, Instance: instance, Tiers: s.Retry.Tiers,
 		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
-		Rate: rate.Limit(s.Limits.Rate), Burst: s.Limits.Burst, MaxHold: s.Limits.MaxHold,
+		Rate: rate.Limit(s.Limits.Rate.PerSecond()), Burst: s.Limits.Burst, MaxHold: s.Limits.MaxHold,
 		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
-		EveryFailureSpends: s.Breaker.Enabled != nil && !*s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
+		EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
 	}
 	if s.Timeout > 0 {
 		// One attempt of a sink of several steps makes several requests.
@@ -176,7 +175,7 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 	return c
 }
 
-func (a *app) addOutbox(c *config.Outbox) error {
+func (a *app) addOutbox(c config.Outbox) error {
 	box, err := openOutbox(c)
 	if err != nil {
 		return err
@@ -198,7 +197,7 @@ func (a *app) addOutbox(c *config.Outbox) error {
 	return nil
 }
 
-func openOutbox(c *config.Outbox) (*outbox.Outbox, error) {
+func openOutbox(c config.Outbox) (*outbox.Outbox, error) {
 	return outbox.Open(outbox.Config{DSN: c.DSN, Table: c.Table, Topics: c.Topics, Keep: c.Keep})
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,32 +14,20 @@ import (
 	"holdfast.internal/internal/topics"
 )
 
-// devConfig is where a running dev leaves the configuration of what it runs,
-// so that every other command works beside it without a flag.
-const devConfig = "holdfast.yaml"
-
 var errNoConfig = errors.New("no configuration: pass --config FILE, set HOLDFAST_CONFIG, or start `holdfast dev` here")
 
 // loadConfig reads the configuration that the flags, the environment or a
 // running dev in this folder name.
 func (g *globals) loadConfig() (*config.Config, error) {
-	path := g.config
-	if path == "" {
-		path = os.Getenv("HOLDFAST_CONFIG")
+	path, err := g.configPath()
+	if err != nil {
+		return nil, err
 	}
-	for _, candidate := range []string{"holdfast.yaml", filepath.Join(defaultDataDir, devConfig)} {
-		if _, err := os.Stat(candidate); path == "" && err == nil {
-			path = candidate
-		}
+	cfg, err := config.Load(path, known())
+	if err != nil {
+		return nil, exit(exitFindings, err)
 	}
-	if path == "" {
-		return nil, exit(exitUsage, errNoConfig)
-	}
-	cfg, err := config.Load(path, kinds())
-	if err != nil && errors.Is(err, os.ErrNotExist) {
-		return nil, exit(exitFindings, fmt.Errorf("configuration: %w", err))
-	}
-	return cfg, err
+	return cfg, nil
 }
 
 // kafkaOptions are how to reach the configured brokers.

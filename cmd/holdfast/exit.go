@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/topics"
 )
 
@@ -56,9 +55,6 @@ func exitCode(ctx context.Context, err error) int {
 		errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, kerr.SaslAuthenticationFailed):
 		return exitUnreachable
 	case errors.Is(err, topics.ErrMissing), errors.Is(err, topics.ErrUnequal):
-		return exitFindings
-	}
-	if _, invalid := config.IsInvalid(err); invalid {
 		return exitFindings
 	}
 	return exitFailed

@@ -90,7 +90,7 @@ func withOutbox(g *globals, f func(*cobra.Command, *outbox.Outbox, []string) err
 		if err != nil {
 			return err
 		}
-		if cfg.Outbox == nil {
+		if cfg.Outbox.Kind == "" {
 			return exit(exitFindings, errNoOutbox)
 		}
 		box, err := openOutbox(cfg.Outbox)

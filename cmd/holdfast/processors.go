@@ -6,10 +6,16 @@ import (
 	"holdfast.internal/processors/shipmenttable"
 )
 
+// transform is a processor and the records that it reads and writes.
+type transform struct {
+	in, out string // full record names
+	processors.Processor
+}
+
 // processorTypes lists every processor that a configuration may name. Keep it sorted.
-func processorTypes() map[string]processors.Processor {
-	return map[string]processors.Processor{
-		"invoice-command": invoicecommand.New(),
-		"shipment-table":  shipmenttable.New(),
+func processorTypes() map[string]transform {
+	return map[string]transform{
+		"invoice-command": {"crm.Invoice", "billing.InvoiceCommand", invoicecommand.New()},
+		"shipment-table":  {"inventory.Shipment", "warehouse.Shipment", shipmenttable.New()},
 	}
 }

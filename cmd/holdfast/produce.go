@@ -2,64 +2,222 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/example"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/producers"
+	"holdfast.internal/schemas"
 )
 
-// Bounds of one call of produce.
-const (
-	produceBatch = 500
-	maxLine      = 4 << 20
-)
+// produceBatch is how many lines are read before they are sent.
+const produceBatch = 500
 
 func produceCommand(g *globals) *cobra.Command {
 	var examples int
 	var seed uint64
+	var file string
 	c := &cobra.Command{
 		Use:   "produce TOPIC",
-		Short: "Send JSON lines from stdin, checked against the topic's schema",
-		Long: `Each line is {"key": "...", "value": {...}, "headers": {"name": "text"}}. All lines
-are checked; those that break a rule are named by line and not sent, the rest are.`,
-		Args: usage(cobra.ExactArgs(1)),
+		Short: "Send JSON lines, checked against the topic's schema",
+		Long: `Each line of stdin or --file is {"key": "...", "value": {...}, "headers": {"name": "text"}};
+key and headers may be left out, and a value of null is a tombstone. Every line is
+checked: those that break a rule are named with all their mistakes and not sent,
+the others are. Exits 5 if some were refused.`,
+		Example: "  holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1",
+		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := knownTopic(args[0]); err != nil {
+				return err
+			}
 			if c.Flags().Changed("example") {
 				return printExamples(g, args[0], examples, seed)
 			}
-			return produce(c.Context(), g, args[0])
+			return g.produceFrom(c.Context(), args[0], file)
 		},
 	}
-	c.Flags().IntVar(&examples, "example", 1, "print `N` valid, realistic lines and send nothing")
-	c.Flags().Uint64Var(&seed, "seed", 1, "of the examples")
+	c.Flags().IntVar(&examples, "example", 0, "print `N` valid, realistic lines and send nothing")
+	c.Flags().Uint64Var(&seed, "seed", 1, "of the examples: the same seed makes the same lines")
+	c.Flags().StringVar(&file, "file", "", "read this `FILE` instead of stdin")
 	return c
 }
 
+// knownTopic refuses a topic without a schema before anything is read.
+func knownTopic(topic string) error {
+	if _, ok := schemas.TopicNamed(topic); ok {
+		return nil
+	}
+	names := make([]string, 0, len(schemas.Topics()))
+	for _, t := range schemas.Topics() {
+		names = append(names, t.Name)
+	}
+	return exit(exitUsage, fmt.Errorf("no schema is compiled in for topic %q%s; there are %s", //nolint:err113 // told, never compared
+		topic, config.DidYouMean(topic, names), strings.Join(names, ", ")))
+}
+
 func printExamples(g *globals, topic string, n int, seed uint64) error {
+	if n < 0 {
+		return exit(exitUsage, fmt.Errorf("--example %d must not be negative", n)) //nolint:err113 // told, never compared
+	}
 	lines, err := example.Lines(topic, n, seed)
 	if err != nil {
 		return exit(exitUsage, err)
 	}
 	w := bufio.NewWriter(g.out)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
 	for _, l := range lines {
-		if err := enc.Encode(l); err != nil {
+		if err := writeJSON(w, l); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
+}
+
+func (g *globals) produceFrom(ctx context.Context, topic, file string) error {
+	from := g.in
+	if file != "" {
+		f, err := os.Open(file) //nolint:gosec // the user named it
+		if err != nil {
+			return exit(exitUsage, err)
+		}
+		defer f.Close()
+		from = f
+	}
+	start, cancel := g.bounded(ctx)
+	defer cancel()
+	conn, err := g.connect(start)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	p := production{g: g, topic: topic, encoder: conn.serde, publisher: kafka.NewPublisher(conn.client)}
+	err = errors.Join(p.all(ctx, from), p.flush(ctx))
+	if shown := one(g, p.done, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "sent %d, refused %d\n", p.done.Sent, p.done.Refused)
+		return err
+	}); shown != nil {
+		return shown
+	}
+	if err == nil && p.done.Refused > 0 {
+		return exit(exitPartly, nil)
+	}
+	return err
+}
+
+// production sends lines, a batch at a time.
+type production struct {
+	g         *globals
+	topic     string
+	encoder   producers.Encoder
+	publisher producers.Publisher
+
+	done struct {
+		Sent    int `json:"sent"`
+		Refused int `json:"refused"`
+	}
+	batch []producers.Record
+	lines []int // the batch's line numbers
+}
+
+// all reads every line. It stops at what the next line would meet too: a
+// registry or a broker that does not answer.
+func (p *production) all(ctx context.Context, from io.Reader) error {
+	lines := newLineReader(from)
+	for {
+		text, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil && text == nil {
+			continue
+		}
+		if err == nil {
+			err = p.add(ctx, lines.number, text)
+		} else if !errors.Is(err, errLineTooLong) {
+			return err
+		}
+		if verdict, _ := holdfast.Judge(err); verdict == holdfast.VerdictUnavailable {
+			return exit(exitUnreachable, err)
+		}
+		if err != nil {
+			p.refuse(lines.number, err)
+			continue
+		}
+		if len(p.batch) == produceBatch {
+			if err := p.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *production) refuse(number int, err error) {
+	p.done.Refused++
+	for rule := range strings.SplitSeq(err.Error(), "\n") {
+		_, _ = fmt.Fprintf(p.g.err, "line %d: %s\n", number, printable(rule))
+	}
+}
+
+func (p *production) add(ctx context.Context, number int, text []byte) error {
+	in, err := parseLine(text)
+	if err != nil {
+		return err
+	}
+	rec := producers.Record{Topic: p.topic, Headers: in.headers}
+	if in.Key != nil {
+		rec.Key = []byte(*in.Key)
+	}
+	if string(in.Value) != "null" {
+		if rec.Value, err = p.encoder.EncodeJSON(ctx, p.topic, in.Value); err != nil {
+			return cause(err)
+		}
+	}
+	p.batch, p.lines = append(p.batch, rec), append(p.lines, number)
+	return nil
+}
+
+// cause takes the class off a refusal: the person reads rules, not verdicts.
+func cause(err error) error {
+	if p, ok := errors.AsType[*holdfast.PermanentError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// flush sends the batch. A record that the broker itself refuses is counted
+// with its line; any other error ends the work.
+func (p *production) flush(ctx context.Context) error {
+	if len(p.batch) == 0 {
+		return nil
+	}
+	ctx, cancel := p.g.bounded(ctx)
+	defer cancel()
+	var stop error
+	for i, err := range p.publisher.Publish(ctx, p.batch) {
+		switch {
+		case err == nil:
+			p.done.Sent++
+		case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord):
+			p.refuse(p.lines[i], err)
+		case stop == nil:
+			stop = fmt.Errorf("line %d was not sent: %w", p.lines[i], err)
+		}
+	}
+	p.batch, p.lines = p.batch[:0], p.lines[:0]
+	if errors.Is(stop, kerr.UnknownTopicOrPartition) {
+		stop = fmt.Errorf("%w; run `holdfast topic apply`", stop)
+	}
+	return stop
 }
 
 // inputLine is one line of produce.
@@ -67,98 +225,6 @@ type inputLine struct {
 	Key     *string           `json:"key"`
 	Value   json.RawMessage   `json:"value"`
 	Headers map[string]string `json:"headers"`
-}
 
-type produced struct {
-	Sent    int `json:"sent"`
-	Refused int `json:"refused"`
-}
-
-func produce(ctx context.Context, g *globals, topic string) error {
-	conn, err := g.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.close()
-	publisher := kafka.NewPublisher(conn.client)
-	var (
-		done  produced
-		batch []producers.Record
-	)
-	flush := func() error {
-		for _, err := range publisher.Publish(ctx, batch) {
-			if err != nil {
-				return fmt.Errorf("after %d lines: %w", done.Sent, err)
-			}
-			done.Sent++
-		}
-		batch = batch[:0]
-		return nil
-	}
-	scanner := bufio.NewScanner(g.in)
-	scanner.Buffer(nil, maxLine)
-	for number := 1; scanner.Scan(); number++ {
-		if len(bytes.TrimSpace(scanner.Bytes())) == 0 {
-			continue
-		}
-		rec, err := readLine(ctx, conn, topic, scanner.Bytes())
-		if verdict, _ := holdfast.Judge(err); verdict == holdfast.VerdictUnavailable {
-			return exit(exitUnreachable, err)
-		}
-		if err != nil {
-			done.Refused++
-			for rule := range strings.SplitSeq(err.Error(), "\n") {
-				_, _ = fmt.Fprintf(g.err, "line %d: %s\n", number, printable(rule))
-			}
-			continue
-		}
-		if batch = append(batch, rec); len(batch) == produceBatch {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := errors.Join(scanner.Err(), flush()); err != nil {
-		return err
-	}
-	if err := one(g, done, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "sent %d, refused %d\n", done.Sent, done.Refused)
-		return err
-	}); err != nil {
-		return err
-	}
-	if done.Refused > 0 {
-		return exit(exitPartly, nil)
-	}
-	return nil
-}
-
-func readLine(ctx context.Context, conn *connection, topic string, text []byte) (producers.Record, error) {
-	var in inputLine
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		return producers.Record{}, fmt.Errorf(`not {"key","value","headers"}: %w`, err)
-	}
-	value, err := conn.serde.EncodeJSON(ctx, topic, in.Value)
-	if err != nil {
-		var p *holdfast.PermanentError
-		if errors.As(err, &p) {
-			return producers.Record{}, p.Err
-		}
-		return producers.Record{}, err
-	}
-	rec := producers.Record{Topic: topic, Value: value}
-	if in.Key != nil {
-		rec.Key = []byte(*in.Key)
-	}
-	names := make([]string, 0, len(in.Headers))
-	for name := range in.Headers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		rec.Headers = append(rec.Headers, holdfast.Header{Name: name, Value: []byte(in.Headers[name])})
-	}
-	return rec, nil
+	headers []holdfast.Header // sorted by name
 }

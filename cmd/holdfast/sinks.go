@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"holdfast.internal/internal/config"
+	"holdfast.internal/schemas"
 	"holdfast.internal/sinks"
 	"holdfast.internal/sinks/http"
 	"holdfast.internal/sinks/stripe"
@@ -12,8 +13,8 @@ import (
 
 // sinkKind is one kind of sink that a configuration may name.
 type sinkKind struct {
-	options func() config.Options
-	open    func(config.Options, sinks.Deps) (sinks.Sink, error)
+	config func() any
+	open   func(config.Section, sinks.Deps) (sinks.Sink, error)
 }
 
 // sinkKinds lists every kind. Keep it sorted.
@@ -27,27 +28,37 @@ func sinkKinds() map[string]sinkKind {
 
 // kind adapts a typed constructor, so that a configuration is decoded into the
 // kind's own type and checked before anything starts.
-func kind[C config.Options, S sinks.Sink](open func(C, sinks.Deps) (S, error)) sinkKind {
+func kind[C any, S sinks.Sink](open func(C, sinks.Deps) (S, error)) sinkKind {
 	return sinkKind{
-		options: func() config.Options { return any(new(C)).(config.Options) }, //nolint:forcetypeassert // a pointer has its value's methods
-		open: func(o config.Options, d sinks.Deps) (sinks.Sink, error) {
-			return open(*any(o).(*C), d) //nolint:forcetypeassert // made by options above
+		config: func() any { return new(C) },
+		open: func(section config.Section, d sinks.Deps) (sinks.Sink, error) {
+			var c C
+			if err := section.Decode(&c); err != nil {
+				return nil, err
+			}
+			return open(c, d)
 		},
 	}
 }
 
-// kinds is what the configuration needs to know of them.
-func kinds() config.Kinds {
-	known := config.Kinds{}
-	for name, k := range sinkKinds() {
-		known[name] = k.options
+// known is what a configuration may name.
+func known() config.Known {
+	k := config.Known{Sinks: map[string]config.Kind{}, Processors: map[string]config.Transform{}, Topics: map[string]string{}}
+	for name, kind := range sinkKinds() {
+		k.Sinks[name] = config.Kind{Config: kind.config}
 	}
-	return known
+	for name, p := range processorTypes() {
+		k.Processors[name] = config.Transform{In: p.in, Out: p.out}
+	}
+	for _, t := range schemas.Topics() {
+		k.Topics[t.Name] = t.Record
+	}
+	return k
 }
 
 // openSink makes a sink from its configuration.
 func openSink(s config.Sink, d sinks.Deps) (sinks.Sink, error) {
-	sink, err := sinkKinds()[s.Kind].open(s.Options, d)
+	sink, err := sinkKinds()[s.Kind].open(s.Section, d)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}

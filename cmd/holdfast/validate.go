@@ -1,55 +1,154 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"holdfast.internal/internal/config"
+	"holdfast.internal/internal/topics"
+	"holdfast.internal/schemas"
 )
 
 func validateCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate FILE...",
-		Short: "Report every mistake of configuration files, with line and column",
-		Args:  usage(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, files []string) error {
-			return validate(g, files)
+	var online bool
+	c := &cobra.Command{
+		Use:         "validate [PATH]...",
+		Short:       "Report every mistake of configuration files, with line and column",
+		Annotations: map[string]string{moreFormats: formatGitHub},
+		Long: `Reads each file, or every .yaml of a folder, and reports all mistakes at once.
+Without a PATH, the configuration that other commands would use. Exits 3 if
+there is a mistake; warnings alone exit 0. -o github annotates a pull request.`,
+		RunE: func(c *cobra.Command, paths []string) error {
+			return validate(c.Context(), g, paths, online)
 		},
 	}
+	c.Flags().BoolVar(&online, "online", false, "ask Kafka and the registry too: topics, subjects, levels")
+	return c
 }
 
-func validate(g *globals, files []string) error {
-	problems := []config.Problem{}
-	for _, file := range files {
-		_, err := config.Load(file, kinds())
-		invalid, ok := config.IsInvalid(err)
-		switch {
-		case ok:
-			problems = append(problems, invalid.Problems...)
-		case err != nil:
-			problems = append(problems, config.Problem{File: file, Line: 1, Column: 1, Message: unreadable(err)})
-		}
+func validate(ctx context.Context, g *globals, paths []string, online bool) error {
+	files, err := g.configFiles(paths)
+	if err != nil {
+		return err
 	}
-	err := one(g, problems, func(w io.Writer) error {
-		for _, p := range problems {
-			if _, err := fmt.Fprintln(w, p); err != nil {
+	found, failed := []finding{}, false
+	for _, file := range files {
+		cfg, problems := check(file)
+		if cfg != nil && online {
+			differences, err := askOnline(ctx, g, cfg)
+			if err != nil {
 				return err
 			}
+			problems = append(problems, differences...)
 		}
-		return nil
-	})
-	if err == nil && len(problems) > 0 {
+		for _, p := range problems {
+			failed = failed || !p.Warning
+		}
+		found = append(found, problems...)
+	}
+	if err := printFindings(g, found); err != nil {
+		return err
+	}
+	if failed {
 		return exit(exitFindings, nil)
 	}
-	return err
+	g.note("%d files are valid", len(files))
+	return nil
 }
 
-func unreadable(err error) string {
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner
+// configFiles lists the files that the arguments mean.
+func (g *globals) configFiles(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		path, err := g.configPath()
+		return []string{path}, err
 	}
-	return "cannot be read: " + err.Error()
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		inside, err := filepath.Glob(filepath.Join(path, "*.y*ml"))
+		if err != nil {
+			return nil, exit(exitUsage, err)
+		}
+		files = append(files, inside...)
+	}
+	if len(files) == 0 {
+		return nil, exit(exitUsage, fmt.Errorf("no .yaml file in %v", paths)) //nolint:err113 // told, never compared
+	}
+	return files, nil
+}
+
+// check reads a file and says what is wrong with it; the configuration is nil
+// if anything but warnings is.
+func check(file string) (*config.Config, []finding) {
+	cfg, err := config.Load(file, known())
+	var problems config.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return nil, []finding{{File: file, Message: err.Error()}}
+	}
+	if cfg != nil {
+		problems = cfg.Warnings
+	}
+	findings := make([]finding, len(problems))
+	for i, p := range problems {
+		findings[i] = finding(p)
+	}
+	return cfg, findings
+}
+
+// askOnline compares the cluster and the registry with a valid configuration.
+func askOnline(ctx context.Context, g *globals, cfg *config.Config) ([]finding, error) {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	conn, err := connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	var found []finding
+	sinks, processors := planned(cfg)
+	changes, err := topics.Plan(ctx, conn.admin, sinks, processors, topics.DefaultPartitions)
+	switch {
+	case errors.Is(err, topics.ErrUnequal):
+		found = append(found, finding{File: cfg.File, Message: err.Error()})
+	case err != nil:
+		return nil, err
+	}
+	for _, c := range changes {
+		found = append(found, finding{
+			File: cfg.File, Warning: c.Action == topics.Configure,
+			Message: fmt.Sprintf("topic %s: %s needed (%s): run `holdfast topic apply`", c.Topic, c.Action, c.Reason),
+		})
+	}
+	subjects, err := askRegistry(ctx, cfg)
+	return append(found, subjects...), err
+}
+
+// usedTopics are those of a configuration that have a schema here.
+func usedTopics(cfg *config.Config) []schemas.Topic {
+	named := map[string]bool{}
+	for _, p := range cfg.Processors {
+		named[p.In], named[p.Out] = true, true
+	}
+	for _, s := range cfg.Sinks {
+		named[s.In] = true
+	}
+	for _, topic := range cfg.Outbox.Topics {
+		named[topic] = true
+	}
+	var used []schemas.Topic
+	for _, t := range schemas.Topics() {
+		if named[t.Name] {
+			used = append(used, t)
+		}
+	}
+	return used
 }

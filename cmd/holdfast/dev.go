@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"holdfast.internal/internal/config"
+	"holdfast.internal/internal/embedded"
+	"holdfast.internal/internal/example"
+	"holdfast.internal/internal/topics"
+	"holdfast.internal/internal/vendorsim"
+	"holdfast.internal/producers/outbox"
+)
+
+const (
+	defaultDataDir = ".holdfast"
+	devPartitions  = 4
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	data      string
+	ephemeral bool
+	traffic   float64
+	tiers     string
+	listen    string
+	readyFile string
+}
+
+func devCommand(g *globals) *cobra.Command {
+	var o devOptions
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process: Kafka, registry, a simulated Stripe, both flows",
+		Args:  usage(cobra.NoArgs),
+		RunE:  func(c *cobra.Command, _ []string) error { return dev(c.Context(), g, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.data, "data", defaultDataDir, "`DIR` that keeps everything over restarts")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing")
+	f.Float64Var(&o.traffic, "traffic", 2, "events per second that the built-in generator writes; 0 for none")
+	f.StringVar(&o.tiers, "tiers", "1m,2m,4m", "delays of the retry tiers")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address of metrics and health")
+	f.StringVar(&o.readyFile, "ready-file", "", "write this `FILE` once everything accepts work")
+	return c
+}
+
+// dev runs the embedded services and, on them, an ordinary configuration.
+func dev(ctx context.Context, g *globals, o devOptions) error {
+	if err := checkTiers(o.tiers); err != nil {
+		return err
+	}
+	d, err := startDev(ctx, g, o)
+	if err != nil {
+		return err
+	}
+	defer d.stop()
+	d.explain(g.out)
+	defer removeReady(o.readyFile)
+	return d.run(ctx, g, o)
+}
+
+// devStack is what a dev process runs besides the pipeline.
+type devStack struct {
+	dir      string
+	broker   *embedded.Broker
+	registry *embedded.Registry
+	vendor   *vendorsim.Server
+	cfg      *config.Config
+	box      *outbox.Outbox
+	app      *app
+	log      *zap.Logger
+	stops    []func()
+}
+
+var errDevRuns = errors.New("another `holdfast dev` uses this folder; stop it, or pass another --data")
+
+func startDev(ctx context.Context, g *globals, o devOptions) (_ *devStack, err error) {
+	d := &devStack{log: newLogger(g)}
+	defer func() {
+		if err != nil {
+			d.stop()
+		}
+	}()
+	if err := d.folder(o); err != nil {
+		return nil, err
+	}
+	if err := d.services(); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(d.dir, devConfig)
+	if err := writeFile(file, []byte(d.configuration(o))); err != nil {
+		return nil, err
+	}
+	if d.cfg, err = config.Load(file, known()); err != nil {
+		return nil, err
+	}
+	if err := d.prepare(ctx); err != nil {
+		return nil, err
+	}
+	d.app, err = newApp(ctx, d.cfg, selection{role: "all", instance: "dev"}, d.log)
+	return d, err
+}
+
+// folder takes the data folder for this process alone.
+func (d *devStack) folder(o devOptions) error {
+	d.dir = o.data
+	if o.ephemeral {
+		dir, err := os.MkdirTemp("", "holdfast-dev-")
+		if err != nil {
+			return err
+		}
+		d.dir = dir
+		d.stops = append(d.stops, func() { _ = os.RemoveAll(dir) })
+	}
+	dir, err := filepath.Abs(d.dir)
+	if err != nil {
+		return err
+	}
+	d.dir = dir
+	if err := os.MkdirAll(d.dir, 0o750); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(d.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	d.stops = append(d.stops, func() { _ = lock.Close() })
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return exit(exitRefused, fmt.Errorf("%s: %w", d.dir, errDevRuns))
+	}
+	return nil
+}
+
+func (d *devStack) services() (err error) {
+	d.broker, err = embedded.StartBroker(embedded.BrokerOptions{Port: usualPort(9092), DataDir: filepath.Join(d.dir, "kafka")})
+	if err != nil {
+		return err
+	}
+	d.stops = append(d.stops, d.broker.Close)
+	d.registry, err = embedded.StartRegistry(embedded.RegistryOptions{Addr: fmt.Sprintf("127.0.0.1:%d", usualPort(8081)), DataDir: filepath.Join(d.dir, "registry")})
+	if err != nil {
+		return err
+	}
+	d.stops = append(d.stops, d.registry.Close)
+	d.vendor, err = vendorsim.Start(vendorsim.Options{Addr: fmt.Sprintf("127.0.0.1:%d", usualPort(12111)), DataDir: filepath.Join(d.dir, "stripe"), Rate: 100, EndpointRate: 25})
+	if err != nil {
+		return err
+	}
+	d.stops = append(d.stops, d.vendor.Close)
+	return nil
+}
+
+// usualPort is the port people expect if it is free, else any.
+func usualPort(port int) int {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // binding loopback does not wait
+	if err != nil {
+		return 0
+	}
+	_ = l.Close()
+	return port
+}
+
+// configuration is the file that dev runs, and that other commands find.
+func (d *devStack) configuration(o devOptions) string {
+	quoted, _ := json.Marshal(d.dir) // a JSON string is a YAML string
+	dir := strings.Trim(string(quoted), `"`)
+	return fmt.Sprintf(`# Written by holdfast dev at its start.
+version: 1
+kafka: {brokers: ["%s"]}
+schema_registry: {url: "%s"}
+processors:
+  - {name: invoice-command, in: crm.invoice.v1, out: billing.invoice-command.v1}
+  - {name: shipment-table, in: inventory.shipment.v1, out: warehouse.shipment.v1}
+sinks:
+  - name: stripe-invoices
+    kind: stripe
+    in: billing.invoice-command.v1
+    base_url: "%s"
+    auth: {api_key: sk_test_simulated}
+    limits: {rate: 25/s, concurrency: 8}
+    retry: {tiers: [%s]}
+  - name: shipments
+    kind: table
+    in: warehouse.shipment.v1
+    dsn: "sqlite:%s/warehouse.db"
+    table: shipments
+    key: [shipment_id]
+    version: version
+    create: true
+    retry: {tiers: [%s]}
+outbox:
+  kind: sqlite
+  dsn: "sqlite:%s/outbox.db"
+  topics: {invoice: crm.invoice.v1, shipment: inventory.shipment.v1}
+  keep: 1h
+http: {listen: "%s"}
+egress: {allow_http: true, allow_cidrs: [127.0.0.0/8]}
+`, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), o.tiers, dir, o.tiers, dir, o.listen)
+}
+
+// checkTiers refuses what would not be a list of durations in the file.
+func checkTiers(tiers string) error {
+	for tier := range strings.SplitSeq(tiers, ",") {
+		if d, err := time.ParseDuration(strings.TrimSpace(tier)); err != nil || d <= 0 {
+			return exit(exitUsage, fmt.Errorf("--tiers %q: %q must be a duration such as 1s", tiers, tier)) //nolint:err113 // told, never compared
+		}
+	}
+	return nil
+}
+
+// prepare makes topics, schemas and the outbox table: dev owns them all.
+func (d *devStack) prepare(ctx context.Context) error {
+	conn, err := connect(ctx, d.cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	sinks, processors := planned(d.cfg)
+	changes, err := topics.Plan(ctx, conn.admin, sinks, processors, devPartitions)
+	if err != nil {
+		return err
+	}
+	if err := topics.Apply(ctx, conn.admin, changes); err != nil {
+		return err
+	}
+	if _, err := registerSchemas(ctx, d.cfg); err != nil {
+		return err
+	}
+	if d.box, err = openOutbox(d.cfg.Outbox); err != nil {
+		return err
+	}
+	d.stops = append(d.stops, func() { _ = d.box.Close() })
+	return d.box.Init(ctx)
+}
+
+func (d *devStack) stop() {
+	for i := len(d.stops) - 1; i >= 0; i-- {
+		d.stops[i]()
+	}
+	d.stops = nil
+}
+
+// run works until ctx ends.
+func (d *devStack) run(ctx context.Context, g *globals, o devOptions) error {
+	traffic := make(chan struct{})
+	go func() {
+		defer close(traffic)
+		if o.traffic > 0 {
+			d.generate(ctx, o.traffic)
+		}
+	}()
+	defer func() { <-traffic }()
+	return d.app.run(ctx, func() {
+		if err := writeReady(o.readyFile, d.readiness()); err != nil {
+			d.log.Error("ready file", zap.Error(err))
+		}
+		_, _ = fmt.Fprintln(g.out, "ready")
+	})
+}
+
+func (d *devStack) readiness() readiness {
+	return readiness{
+		PID: os.Getpid(), Kafka: d.broker.Addrs(), SchemaRegistry: d.registry.URL(), HTTP: d.app.url,
+		Outbox: d.cfg.Outbox.DSN.Reveal(), Vendors: map[string]string{"stripe": d.vendor.URL()},
+	}
+}
+
+// explain prints what runs where and what to try.
+func (d *devStack) explain(w io.Writer) {
+	_, _ = fmt.Fprintf(w, `holdfast dev, data in %[1]s
+  Kafka      %[2]s
+  registry   %[3]s
+  Stripe     %[4]s      (simulated: /_sim/applied shows what it holds)
+  metrics    %[5]s/metrics
+  outbox     %[6]s
+try, in another terminal:
+  holdfast lag
+  holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1
+  curl -s %[4]s/_sim/applied | tail -3
+  curl -s %[4]s/_sim/faults -d '{"kinds":["503"],"rate":1,"for":"30s"}'   # break the vendor
+  holdfast dlq list --sink stripe-invoices
+`, d.dir, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), d.app.url, d.cfg.Outbox.DSN.Reveal())
+}
+
+// generate writes invoices and shipments into the outbox, as an application would.
+func (d *devStack) generate(ctx context.Context, perSecond float64) {
+	gen := example.New(uint64(time.Now().UnixNano())) //nolint:gosec // a seed
+	limiter := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+	for n := 0; limiter.Wait(ctx) == nil; n++ {
+		aggregate, line := "invoice", gen.Invoice
+		if n%3 == 2 {
+			aggregate, line = "shipment", gen.Shipment
+		}
+		if err := insert(ctx, d.box, aggregate, line()); err != nil && ctx.Err() == nil {
+			d.log.Warn("generator", zap.Error(err))
+		}
+	}
+}
+
+// insert writes an event into the outbox in a transaction of its own.
+func insert(ctx context.Context, box *outbox.Outbox, aggregate string, line example.Line) error {
+	payload, err := json.Marshal(line.Value)
+	if err != nil {
+		return err
+	}
+	tx, err := box.DB().BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := outbox.Insert(ctx, tx, outbox.Event{AggregateType: aggregate, AggregateID: line.Key, Type: line.Headers["ce_type"], Payload: payload}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
