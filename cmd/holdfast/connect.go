@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,8 +12,6 @@ import (
 	"holdfast.internal/internal/registry"
 	"holdfast.internal/internal/topics"
 )
-
-var errNoConfig = errors.New("no configuration: pass --config FILE, set HOLDFAST_CONFIG, or start `holdfast dev` here")
 
 // loadConfig reads the configuration that the flags, the environment or a
 // running dev in this folder name.
@@ -57,7 +54,11 @@ func (g *globals) connect(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connect(ctx, cfg)
+	conn, err := connect(ctx, cfg)
+	if err != nil && cfg.File == devPath() {
+		err = fmt.Errorf("%w; %w", err, errNoDev)
+	}
+	return conn, err
 }
 
 func connect(ctx context.Context, cfg *config.Config) (*connection, error) {

@@ -33,6 +33,7 @@ type globals struct {
 // commands lists every subcommand. Keep it sorted.
 func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
+		configCommand(g),
 		devCommand(g),
 		outboxCommand(g),
 		produceCommand(g),

@@ -1,18 +1,19 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
-// What a running dev leaves in its data folder, so that every other command
-// works beside it without a flag: the configuration of what it runs, with the
-// addresses it got, and the ready file.
-const (
-	devConfig = "holdfast.yaml"
-	devReady  = "ready.json"
+// devConfig is what dev leaves in its data folder: the configuration of what
+// it runs, with the addresses it got, so that every other command works beside
+// it without a flag.
+const devConfig = "holdfast.yaml"
+
+var (
+	errNoConfig = errors.New("no configuration: pass --config FILE, set HOLDFAST_CONFIG, or start `holdfast dev` here")
+	errNoDev    = errors.New("is `holdfast dev` running?")
 )
 
 // configPath is the configuration that is meant: --config, $HOLDFAST_CONFIG,
@@ -24,31 +25,12 @@ func (g *globals) configPath() (string, error) {
 	if path := os.Getenv("HOLDFAST_CONFIG"); path != "" {
 		return path, nil
 	}
-	if _, err := os.Stat("holdfast.yaml"); err == nil {
-		return "holdfast.yaml", nil
+	for _, path := range []string{"holdfast.yaml", devPath()} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
 	}
-	path := filepath.Join(defaultDataDir, devConfig)
-	if _, err := os.Stat(path); err != nil {
-		return "", exit(exitUsage, errNoConfig)
-	}
-	if !devRuns(defaultDataDir) {
-		g.note("holdfast: using %s, though no `holdfast dev` runs in %s now", path, defaultDataDir)
-	}
-	return path, nil
+	return "", exit(exitUsage, errNoConfig)
 }
 
-// devRuns reports whether the process that wrote a ready file is alive.
-func devRuns(dir string) bool {
-	text, err := os.ReadFile(filepath.Join(dir, devReady)) //nolint:gosec // a folder that the user named
-	if err != nil {
-		return false
-	}
-	var ready struct {
-		PID int `json:"pid"`
-	}
-	if json.Unmarshal(text, &ready) != nil || ready.PID <= 0 {
-		return false
-	}
-	process, err := os.FindProcess(ready.PID)
-	return err == nil && process.Signal(syscall.Signal(0)) == nil
-}
+func devPath() string { return filepath.Join(defaultDataDir, devConfig) }

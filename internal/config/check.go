@@ -153,7 +153,7 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 	switch k := cause.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		for _, key := range k.Properties {
-			hint := didYouMean(key, d.allowed(cause.InstanceLocation, schema))
+			hint := DidYouMean(key, d.allowed(cause.InstanceLocation, schema))
 			d.failKey(path, key, fmt.Sprintf("additional properties '%s' not allowed%s", key, hint))
 		}
 	case *kind.Required:
@@ -171,7 +171,7 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 		}
 		hint := ""
 		if text, ok := value.(string); ok && !d.marks[path].expanded {
-			hint = didYouMean(text, words)
+			hint = DidYouMean(text, words)
 		}
 		d.check(path, "%s must be one of %s%s", d.shown(path, value), strings.Join(words, ", "), hint)
 	case *kind.Type:

@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// didYouMean returns a hint that names the candidate nearest to word, or "".
-func didYouMean(word string, candidates []string) string {
+// DidYouMean returns a hint that names the candidate nearest to word, or "".
+func DidYouMean(word string, candidates []string) string {
 	best, least := "", 1+len(word)/3
 	for _, c := range candidates {
 		if d := distance(word, c); d <= least && c != word {

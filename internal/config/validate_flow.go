@@ -20,7 +20,7 @@ func (v *validator) processor(path string, p Processor) {
 	if !ok {
 		names := slices.Sorted(maps.Keys(v.known.Processors))
 		v.check(child(path, "name"), "%q must be one of the processors that are compiled in: %s%s",
-			p.Name, strings.Join(names, ", "), didYouMean(p.Name, names))
+			p.Name, strings.Join(names, ", "), DidYouMean(p.Name, names))
 		return
 	}
 	v.record(child(path, "in"), p.In, t.In)
@@ -75,7 +75,7 @@ func (v *validator) sink(path string, s *Sink) {
 	for i, family := range s.DLQ.CompatHeaders {
 		if families := []string{"connect", "spring", "streams"}; !slices.Contains(families, family) {
 			at := item(child(path, "dlq.compat_headers"), i)
-			v.check(at, "%s must be one of %s%s", v.shown(at, family), strings.Join(families, ", "), didYouMean(family, families))
+			v.check(at, "%s must be one of %s%s", v.shown(at, family), strings.Join(families, ", "), DidYouMean(family, families))
 		}
 	}
 	if k, ok := v.known.Sinks[s.Kind]; ok && s.OnTombstone == TombstoneDelete && !k.has("on_tombstone") {
@@ -122,14 +122,14 @@ func (v *validator) tiers(path string, tiers []time.Duration) {
 // have one in the registry.
 func (v *validator) readable(path, topic string) {
 	if v.topicName(path, topic) && !v.isKnown(topic) {
-		v.warn(path, "%q has no schema in schemas/; the registry must have one%s", topic, didYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
+		v.warn(path, "%q has no schema in schemas/; the registry must have one%s", topic, DidYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
 	}
 }
 
 // writable checks a topic to write, for which a schema must be compiled in.
 func (v *validator) writable(path, topic string) {
 	if v.topicName(path, topic) && !v.isKnown(topic) {
-		v.check(path, "%q must be a topic with a schema in schemas/%s", topic, didYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
+		v.check(path, "%q must be a topic with a schema in schemas/%s", topic, DidYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
 	}
 }
 

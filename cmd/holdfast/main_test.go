@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast.internal/internal/embedded"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"holdfast": main})
+}
+
+// TestScripts runs the scenarios of testdata/script, each as a person would
+// type it, against a broker and a registry of its own.
+//
+//	$KAFKA, $REGISTRY   their addresses
+//	exits CODE CMD...   runs a command that must end with this exit code
+//	piped CMD | CMD     runs two commands joined by a pipe
+//
+// HOLDFAST_UPDATE_SCRIPTS=1 writes what is compared with cmp anew.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("HOLDFAST_UPDATE_SCRIPTS") != "",
+		Setup:         services,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "piped": piped},
+	})
+}
+
+func services(e *testscript.Env) error {
+	broker, err := embedded.StartBroker(embedded.BrokerOptions{})
+	if err != nil {
+		return err
+	}
+	e.Defer(broker.Close)
+	registry, err := embedded.StartRegistry(embedded.RegistryOptions{Addr: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	e.Defer(registry.Close)
+	e.Setenv("KAFKA", broker.Addrs()[0])
+	e.Setenv("REGISTRY", registry.URL())
+	e.Setenv("NO_COLOR", "1")
+	return nil
+}
+
+// exits runs a command that must end with a code; stdout and stderr can be
+// compared as after exec.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func piped(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("sh", "-c", strings.Join(args, " ")))
+	if neg {
+		ts.Fatalf("a pipe cannot be negated")
+	}
+}
+
+// TestSchemaFile: internal/config/holdfast.schema.json is the schema of what
+// this program reads. HOLDFAST_UPDATE_SCHEMA=1 writes it anew.
+func TestSchemaFile(t *testing.T) {
+	t.Parallel()
+	want, err := configSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("..", "..", "internal", "config", "holdfast.schema.json")
+	if os.Getenv("HOLDFAST_UPDATE_SCHEMA") != "" {
+		if err := os.WriteFile(file, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != string(want) {
+		t.Errorf("%s is stale: run `make generate` (%v)", file, err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want int
+	}{
+		"no error":                             {t.Context(), nil, exitOK},
+		"any error":                            {t.Context(), errors.New("x"), exitFailed},
+		"a coded error, wrapped":               {t.Context(), errors.Join(errors.New("x"), exit(exitPartly, nil)), exitPartly},
+		"the broker took too long":             {t.Context(), context.DeadlineExceeded, exitUnreachable},
+		"Ctrl-C":                               {canceled, context.Canceled, exitInterrupted},
+		"something canceled that nobody asked": {t.Context(), context.Canceled, exitFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := exitCode(c.ctx, c.err); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+		})
+	}
+}
