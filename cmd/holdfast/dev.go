@@ -191,7 +191,7 @@ sinks:
     in: billing.invoice-command.v1
     base_url: "%s"
     auth: {api_key: sk_test_simulated}
-    limits: {rate: 25/s, concurrency: 8}
+    limits: {rate: 7/s, concurrency: 8} # Stripe takes 25/s per endpoint, and an invoice has several items
     retry: {tiers: [%s]}
   - name: shipments
     kind: table

@@ -1,0 +1,56 @@
+# holdfast. `make` alone prints what there is.
+GO      ?= go
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
+LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build dev test race fuzz lint fmt generate verify cover bench schema-check check services-up services-down
+
+help: ## print this
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+build: ## bin/holdfast, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/holdfast ./cmd/holdfast
+
+dev: ## everything in one process
+	$(GO) run ./cmd/holdfast dev
+
+test: ## everything that proves it; real Kafka too where a JDK and Maven are
+	deploy/local/test.sh
+
+race: ## the suite under the race detector
+	$(GO) test -race -tags synctests ./...
+
+fuzz: ## 20 s of each fuzz target
+	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' --include=*_test.go . | sed 's/^func //' | sort -u); do \
+	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go . | head -1)); \
+	  $(GO) test -run XXX -fuzz "^$$target\$$" -fuzztime 20s $$dir || exit 1; done
+
+lint: ## golangci-lint
+	$(GO) run $(LINT) run
+
+fmt: ## format
+	$(GO) run $(LINT) fmt
+
+generate: ## Go types from the schemas
+	$(GO) generate ./...
+
+verify: generate ## generated files are as committed
+	git diff --exit-code -- schemas go.mod go.sum
+
+cover: ## coverage by function
+	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
+
+bench: ## benchmarks
+	$(GO) test -run XXX -bench . -benchmem ./...
+
+schema-check: ## every schema version against all before it, offline
+	$(GO) run ./cmd/holdfast schema check schemas
+
+services-up: ## real Kafka, registry and PostgreSQL on loopback, without Docker; BROKERS=3 for three
+	deploy/local/services.sh up
+
+services-down: ## stop them and leave nothing behind
+	deploy/local/services.sh down
+
+check: fmt lint verify race ## what a change must pass

@@ -1,0 +1,186 @@
+//go:build synctests
+
+package delivery
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/topics"
+	"holdfast.internal/sinks"
+)
+
+// world is a broker, a sink under test and its worker, all in virtual time.
+type world struct {
+	t       *testing.T
+	cluster *kfake.Cluster
+	opts    []kgo.Opt
+	client  *kgo.Client // to produce and to look
+	cfg     Config
+	began   time.Time
+
+	mu       sync.Mutex
+	attempts []attempt
+	settled  map[string]time.Time
+	deliver  func(a *sinks.Attempt, nth int) error
+	tries    map[string]int
+}
+
+// attempt is one call of the sink.
+type attempt struct {
+	id     string
+	number int
+	key    string
+	at     time.Duration // since the start of the test
+}
+
+const source = "orders.v1"
+
+// inWorld runs a test in a bubble of virtual time. deliver is told how often
+// it was called for the event, from 1.
+func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) error, test func(*world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cfg.Sink, cfg.Source, cfg.Ordered = "s", source, true
+		if cfg.Tiers == nil {
+			cfg.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
+		}
+		var vn kfake.VirtualNetwork
+		all := append(cfg.topics(), topics.DeadLetters("s"))
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		opts, err := kafka.Options(kafka.Config{Brokers: cluster.ListenAddrs()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial := func(ctx context.Context, network, host string) (net.Conn, error) {
+			return vn.DialContext(ctx, network, host)
+		}
+		opts = append(opts, kgo.Dialer(dial))
+		client, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		test(&world{
+			t: t, cluster: cluster, opts: opts, client: client, cfg: cfg, began: time.Now(),
+			deliver: deliver, tries: map[string]int{}, settled: map[string]time.Time{},
+		})
+	})
+}
+
+// Deliver is the sink.
+func (w *world) Deliver(_ context.Context, a *sinks.Attempt) error {
+	w.mu.Lock()
+	w.tries[a.Event.ID]++
+	nth := w.tries[a.Event.ID]
+	w.attempts = append(w.attempts, attempt{id: a.Event.ID, number: a.Number, key: a.Key(""), at: time.Since(w.began)})
+	w.mu.Unlock()
+	err := w.deliver(a, nth)
+	if err == nil {
+		w.mu.Lock()
+		w.settled[a.Event.ID] = time.Now()
+		w.mu.Unlock()
+	}
+	return err
+}
+
+// value stands for a decoded record.
+type value struct{ holdfast.Value }
+
+// worker starts a worker; the function that is returned stops it.
+func (w *world) worker() (stop func()) {
+	w.t.Helper()
+	open := func(_ context.Context, _ string, wire []byte, _ []holdfast.Header) (holdfast.Value, error) {
+		if len(wire) == 0 || wire[0] != 0 {
+			return nil, holdfast.Permanent(holdfast.ClassPoison, "undecodable", errTombstone)
+		}
+		return value{}, nil
+	}
+	reg := prometheus.NewRegistry()
+	worker, err := New(w.cfg, Deps{Sink: w, Open: open, Kafka: w.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := worker.Run(ctx); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// produce writes n records over 3 keys, with ids 0, 1, 2 …
+func (w *world) produce(n int) {
+	w.t.Helper()
+	for i := range n {
+		w.send(&kgo.Record{
+			Topic: source, Partition: int32(i % 3 % 2), Key: []byte("k" + strconv.Itoa(i%3)), Value: []byte{0},
+			Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(strconv.Itoa(i))}},
+		})
+	}
+}
+
+func (w *world) send(r *kgo.Record) {
+	w.t.Helper()
+	if err := w.client.ProduceSync(w.t.Context(), r).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// read returns what a topic holds.
+func (w *world) read(topic string) []*kgo.Record {
+	w.t.Helper()
+	c, err := kgo.NewClient(append(w.opts, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer c.Close()
+	var all []*kgo.Record
+	for {
+		ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Second)
+		fetches := c.PollFetches(ctx)
+		cancel()
+		if fetches.NumRecords() == 0 {
+			return all
+		}
+		all = append(all, fetches.Records()...)
+	}
+}
+
+// times returns when an event was attempted.
+func (w *world) times(id string) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var at []time.Duration
+	for _, a := range w.attempts {
+		if a.id == id {
+			at = append(at, a.at)
+		}
+	}
+	return at
+}
+
+func (w *world) delivered() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.settled)
+}
