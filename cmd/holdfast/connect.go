@@ -92,7 +92,7 @@ func registryConfig(c *config.Config) registry.Config {
 // planned are the sinks and processors as package topics knows them.
 func planned(c *config.Config) (sinks []topics.Sink, processors []topics.Processor) {
 	for _, s := range c.Sinks {
-		sinks = append(sinks, topics.Sink{Name: s.Name, In: s.In, Tiers: s.Retry.Tiers})
+		sinks = append(sinks, topics.Sink{Name: s.Name, In: s.In, Tiers: s.Retry.Tiers, Retention: s.DLQ.Retention})
 	}
 	for _, p := range c.Processors {
 		processors = append(processors, topics.Processor{Name: p.Name, In: p.In, Out: p.Out})

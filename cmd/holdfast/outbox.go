@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,11 +35,11 @@ func outboxCommand(g *globals) *cobra.Command {
 				return err
 			}
 			return one(g, s, func(w io.Writer) error {
-				oldest := "-"
+				var oldest time.Time
 				if s.OldestPending != nil {
-					oldest = s.OldestPending.Format("2006-01-02T15:04:05Z07:00")
+					oldest = *s.OldestPending
 				}
-				_, err := fmt.Fprintf(w, "pending %d  oldest %s  failed %d  published %d\n", s.Pending, oldest, s.Failed, s.Published)
+				_, err := fmt.Fprintf(w, "pending %d  oldest %s  failed %d  published %d\n", s.Pending, g.when(oldest), s.Failed, s.Published)
 				return err
 			})
 		}),
@@ -98,6 +99,9 @@ func withOutbox(g *globals, f func(*cobra.Command, *outbox.Outbox, []string) err
 			return err
 		}
 		defer box.Close()
+		ctx, cancel := g.bounded(c.Context())
+		defer cancel()
+		c.SetContext(ctx)
 		return f(c, box, args)
 	}
 }

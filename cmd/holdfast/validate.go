@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +58,7 @@ func validate(ctx context.Context, g *globals, paths []string, online bool) erro
 	if failed {
 		return exit(exitFindings, nil)
 	}
-	g.note("%d files are valid", len(files))
+	g.note("valid: %s", strings.Join(files, ", "))
 	return nil
 }
 

@@ -27,7 +27,7 @@ type Sink struct {
 	Start string `yaml:"start" jsonschema:"enum=earliest,enum=latest"`
 	// Tenant names whose quota a record uses: header:NAME or field:PATH.
 	Tenant string `yaml:"tenant" jsonschema:"pattern=^(header|field):.+$"`
-	// Timeout bounds one attempt; 30s by default.
+	// Timeout bounds one request; 30s by default. A kind of several steps makes several.
 	Timeout time.Duration `yaml:"timeout"`
 	Breaker Breaker       `yaml:"breaker"`
 
