@@ -108,8 +108,8 @@ func (b *Box) states(ctx context.Context) (states, error) {
 	return out, err
 }
 
-// disposition reads what became of one letter; nil if nothing did.
-func (b *Box) disposition(ctx context.Context, letter holdfast.Coordinates) (*Disposition, error) {
+// Disposition reads what became of one letter; nil if nothing did.
+func (b *Box) Disposition(ctx context.Context, letter holdfast.Coordinates) (*Disposition, error) {
 	var last *Disposition
 	key := letter.String()
 	err := b.dispositions(ctx, func(r *kgo.Record) {

@@ -50,6 +50,8 @@ type ListOptions struct {
 	All bool
 	// Limit ends the list after so many; 0 is no limit.
 	Limit int
+	// Budget bounds the reading of each partition; [ErrPartial] says that it was spent.
+	Budget scan.Budget
 }
 
 // List calls each for every chosen letter, by partition and offset. It reads
@@ -72,7 +74,7 @@ func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) 
 	shown := 0
 	for _, p := range slices.Sorted(maps.Keys(ranges[b.Target.Letters()])) {
 		seen := map[copyID]struct{}{}
-		err := b.read(ctx, ranges.Only(p), func(r *kgo.Record, e *record.Envelope) error {
+		err := b.readWithin(ctx, ranges.Only(p), o.Budget, func(r *kgo.Record, e *record.Envelope) error {
 			id := identify(e)
 			if _, again := seen[id]; again {
 				return nil
@@ -99,7 +101,11 @@ func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) 
 
 // read opens every record of the ranges.
 func (b *Box) read(ctx context.Context, ranges scan.Ranges, each func(*kgo.Record, *record.Envelope) error) error {
-	result, err := b.Scanner.Read(ctx, ranges, scan.Budget{}, func(r *kgo.Record) error {
+	return b.readWithin(ctx, ranges, scan.Budget{}, each)
+}
+
+func (b *Box) readWithin(ctx context.Context, ranges scan.Ranges, budget scan.Budget, each func(*kgo.Record, *record.Envelope) error) error {
+	result, err := b.Scanner.Read(ctx, ranges, budget, func(r *kgo.Record) error {
 		return each(r, record.Read(r, record.FromHoldfast))
 	})
 	if err == nil && result.Partial != "" {

@@ -44,7 +44,7 @@ func (b *Box) Show(ctx context.Context, at holdfast.Coordinates, reveal bool) (*
 	if err != nil {
 		return nil, err
 	}
-	disposition, err := b.disposition(ctx, at)
+	disposition, err := b.Disposition(ctx, at)
 	if err != nil {
 		return nil, err
 	}

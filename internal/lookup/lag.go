@@ -1,0 +1,165 @@
+package lookup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/topics"
+)
+
+// Lag is how far one sink is behind. Its field names are an interface for scripts.
+type Lag struct {
+	Sink string `json:"sink"`
+	Live int64  `json:"live"` // records of the source not settled yet
+	// Redrive counts redriven records not settled yet.
+	Redrive int64           `json:"redrive"`
+	Retry   map[string]Tier `json:"retry"` // by tier: 1m, 2m, 4m
+	DLQ     int64           `json:"dlq"`   // open dead letters
+	// ParkedKeys have records that wait in a tier behind an earlier one.
+	ParkedKeys    int64 `json:"parked_keys"`
+	ParkedRecords int64 `json:"parked_records"`
+	// Breaker is what a running worker says; null where none was asked.
+	Breaker *string `json:"breaker"`
+	// Partial says which counts are estimates from offsets, and why; "" if none is.
+	Partial string `json:"partial"`
+}
+
+// Tier counts the records of one retry tier that are not settled.
+type Tier struct {
+	Waiting int64 `json:"waiting"` // all of them
+	Due     int64 `json:"due"`     // of these, those whose time has come
+	Late    int64 `json:"late"`    // of these, those due for more than 10 s
+}
+
+// lateAfter is how long a due record may wait before it counts as late.
+const lateAfter = 10 * time.Second
+
+// LagBudget bounds what Lag reads of one sink's topics, three times over: the
+// source, the tiers, and each partition of the dead letters.
+func LagBudget() scan.Budget {
+	return scan.Budget{Records: 100_000, Bytes: 64 << 20, Time: 5 * time.Second}
+}
+
+// Lag counts for every sink, in the order of the configuration.
+func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
+	out := []Lag{}
+	for _, t := range l.Targets {
+		if t.Processor {
+			continue
+		}
+		lag, err := l.lag(ctx, t, budget)
+		if err != nil {
+			return nil, fmt.Errorf("lag of %s: %w", t.Name, err)
+		}
+		out = append(out, lag)
+	}
+	return out, nil
+}
+
+func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag, error) {
+	lag := Lag{Sink: t.Name, Retry: map[string]Tier{}}
+	settled, err := dlq.Committed(ctx, l.Admin, t.Group())
+	if err != nil {
+		return lag, err
+	}
+	unsettled := func(topic string, p int32) (int64, bool) { at := settled(topic, p); return at, at >= 0 }
+	source, err := l.count(ctx, budget, unsettled, t.Source)
+	if err != nil {
+		return lag, err
+	}
+	own, err := l.count(ctx, budget, unsettled, append(t.Retry(), t.Redrive())...)
+	if err != nil {
+		return lag, err
+	}
+	lag.Partial = cmp.Or(source.partial, own.partial)
+	lag.Live, lag.Redrive = source.tiers[t.Source].Waiting, own.tiers[t.Redrive()].Waiting
+	for _, tier := range t.Tiers {
+		lag.Retry[topics.Tier(tier)] = own.tiers[topics.Retry(t.Name, tier)]
+	}
+	lag.ParkedKeys, lag.ParkedRecords = int64(len(own.keys)), own.parked
+	return lag, l.letters(ctx, t, budget, &lag)
+}
+
+// letters counts the open dead letters.
+func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, lag *Lag) error {
+	box := dlq.Box{Target: t, Admin: l.Admin, Scanner: l.Scanner}
+	err := box.List(ctx, dlq.ListOptions{Budget: budget}, func(dlq.Letter) error {
+		lag.DLQ++
+		return nil
+	})
+	switch {
+	case errors.Is(err, scan.ErrNoTopic):
+		return nil
+	case errors.Is(err, dlq.ErrPartial):
+		lag.Partial = cmp.Or(lag.Partial, err.Error())
+		return nil
+	}
+	return err
+}
+
+// counts is what lies unsettled in some topics.
+type counts struct {
+	tiers   map[string]Tier // by topic
+	keys    map[uint64]struct{}
+	parked  int64
+	partial string
+}
+
+// count reads what is not settled: offsets alone would count the markers of
+// transactions too. Where the budget ends first, a topic's count is the
+// distance of its offsets.
+func (l *Lookup) count(ctx context.Context, budget scan.Budget, from func(string, int32) (int64, bool), names ...string) (counts, error) {
+	c := counts{tiers: map[string]Tier{}, keys: map[uint64]struct{}{}}
+	extents, err := scan.MeasureExisting(ctx, l.Admin, names...)
+	if err != nil {
+		return c, err
+	}
+	ranges, now := extents.From(from), l.now()
+	result, err := l.Scanner.Read(ctx, ranges, budget, func(r *kgo.Record) error {
+		c.add(r, now)
+		return nil
+	})
+	if c.partial = result.Partial; c.partial != "" {
+		c.estimate(ranges)
+	}
+	return c, err
+}
+
+func (c *counts) add(r *kgo.Record, now time.Time) {
+	e := record.Read(r, record.FromHoldfast)
+	tier := c.tiers[r.Topic]
+	tier.Waiting++
+	if !e.Due.After(now) {
+		tier.Due++
+		if now.Sub(e.Due) > lateAfter {
+			tier.Late++
+		}
+	}
+	c.tiers[r.Topic] = tier
+	if e.Hop > 0 && e.Redrive.Count == 0 && parked(e) {
+		c.parked++
+		h := fnv.New64a()
+		_, _ = h.Write(r.Key)
+		c.keys[h.Sum64()] = struct{}{}
+	}
+}
+
+func (c *counts) estimate(ranges scan.Ranges) {
+	for topic, partitions := range ranges {
+		tier := c.tiers[topic]
+		tier.Waiting = 0
+		for _, stretch := range partitions {
+			tier.Waiting += stretch.To - stretch.From
+		}
+		c.tiers[topic] = tier
+	}
+}

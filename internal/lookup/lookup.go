@@ -1,0 +1,67 @@
+// Package lookup answers two questions of people on call: where is this record
+// now (find), and how far behind is everything (lag). It reads topics and
+// committed offsets and nothing else, so it answers with every worker down.
+package lookup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/scan"
+)
+
+// Lookup looks into the topics of the configured sinks and processors.
+type Lookup struct {
+	Targets []dlq.Target
+	Admin   *kadm.Client
+	Scanner scan.Scanner
+	// Now is time.Now unless a test says otherwise.
+	Now func() time.Time
+}
+
+func (l *Lookup) now() time.Time {
+	if l.Now == nil {
+		return time.Now()
+	}
+	return l.Now()
+}
+
+// group is what Kafka knows of a consumer group.
+type group struct {
+	settled func(topic string, partition int32) int64
+	busy    bool // somebody works
+}
+
+func (l *Lookup) group(ctx context.Context, name string) (group, error) {
+	settled, err := dlq.Committed(ctx, l.Admin, name)
+	if err != nil {
+		return group{}, err
+	}
+	return group{settled: settled, busy: l.busy(ctx, name)}, nil
+}
+
+// busy reports whether a group has members; who may not ask gets no.
+func (l *Lookup) busy(ctx context.Context, name string) bool {
+	described, err := l.Admin.DescribeGroups(ctx, name)
+	if err == nil {
+		if g, ok := described[name]; ok && g.Err == nil && len(g.Members) > 0 {
+			return true
+		}
+	}
+	next, err := l.Admin.DescribeConsumerGroups(ctx, name) // KIP-848
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return false
+	}
+	g, ok := next[name]
+	return ok && g.Err == nil && len(g.Members) > 0
+}
+
+// own names the topics that belong to a target alone.
+func own(t dlq.Target) []string {
+	return append(t.Retry(), t.Redrive(), t.Letters())
+}

@@ -1,0 +1,308 @@
+package lookup_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/lookup"
+	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/topics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is a cluster with a processor and the sink behind it.
+type bench struct {
+	*testing.T
+	ctx       context.Context
+	client    *kgo.Client
+	look      *lookup.Lookup
+	sink      dlq.Target
+	processor dlq.Target
+	now       time.Time
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	seeds := strings.Split(os.Getenv("HOLDFAST_TEST_KAFKA"), ",")
+	if seeds[0] == "" {
+		fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fake.Close)
+		seeds = fake.ListenAddrs()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	t.Cleanup(cancel)
+	connect := []kgo.Opt{kgo.SeedBrokers(seeds...)}
+	client, err := kgo.NewClient(append(connect, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	id := uuid.NewString()[:8]
+	b := &bench{T: t, ctx: ctx, client: client, now: time.Now()}
+	b.processor = dlq.Target{Name: "transform-" + id, Source: "crm-" + id + ".v1", Processor: true}
+	b.sink = dlq.Target{Name: "stripe-" + id, Kind: "stripe", Source: "billing-" + id + ".v1", Tiers: []time.Duration{time.Minute, 2 * time.Minute}}
+	admin := kadm.NewClient(client)
+	b.look = &lookup.Lookup{
+		Targets: []dlq.Target{b.processor, b.sink}, Admin: admin, Scanner: scan.Scanner{Connect: connect},
+		Now: func() time.Time { return b.now },
+	}
+	names := append(b.sink.Retry(), b.sink.Source, b.sink.Redrive(), b.sink.Letters(), b.processor.Source, b.processor.Redrive(),
+		b.processor.Letters(), topics.Dispositions, topics.Receipts)
+	for _, name := range names {
+		if _, err := admin.CreateTopic(ctx, 2, -1, nil, name); err != nil && !strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) write(r *kgo.Record) holdfast.Coordinates {
+	b.Helper()
+	b.must(b.client.ProduceSync(b.ctx, r).FirstErr())
+	return holdfast.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// invoice writes a record to the sink's source, as a processor would.
+func (b *bench) invoice(id, key string) *record.Envelope {
+	b.Helper()
+	r := &kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte(key), Headers: []kgo.RecordHeader{
+		{Key: record.HeaderEventID, Value: []byte(id)}, {Key: record.HeaderParent, Value: []byte(b.processor.Source + "-0@9")},
+		{Key: record.HeaderRedrive, Value: []byte("count=9")}, // nobody believes a producer
+	}}
+	b.write(r)
+	return record.Read(r, record.FromProducer)
+}
+
+// move writes the record to its next place and returns it as found there.
+func (b *bench) move(e *record.Envelope, topic string, change func(*record.Envelope)) *record.Envelope {
+	b.Helper()
+	next := *e
+	next.Sink = b.sink.Name
+	if change != nil {
+		change(&next)
+	}
+	r := next.To(topic, 1, 1)
+	if topic == b.sink.Letters() {
+		r = next.ToDeadLetters(topic, 1, 1, b.sink.Group())
+	}
+	b.write(r)
+	return record.Read(r, record.FromHoldfast)
+}
+
+func (b *bench) settle(t dlq.Target, topic string, next int64) {
+	b.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, 1, next, -1)
+	_, err := b.look.Admin.CommitOffsets(b.ctx, t.Group(), offsets)
+	b.must(err)
+}
+
+func (b *bench) find(query string) []lookup.Match {
+	b.Helper()
+	found, err := b.look.Find(b.ctx, query, scan.Budget{})
+	b.must(err)
+	if found.Partial != "" {
+		b.Fatal(found.Partial)
+	}
+	return found.Matches
+}
+
+func (b *bench) one(query string) lookup.Match {
+	b.Helper()
+	matches := b.find(query)
+	if len(matches) != 1 {
+		b.Fatalf("%s: %d matches: %+v", query, len(matches), matches)
+	}
+	return matches[0]
+}
+
+func failed(due time.Time) func(*record.Envelope) {
+	return func(e *record.Envelope) {
+		e.Spent, e.Due = 1, due
+		e.Fail(holdfast.Failure{Class: holdfast.ClassVendor5xx, Status: 503, RequestID: "req_9"}, due)
+	}
+}
+
+func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := b.invoice("crm/inv_1", "cust_44")
+	origin := e.Event.Origin.String()
+	expect := func(state lookup.State, at string, hops int) {
+		t.Helper()
+		for _, query := range []string{"crm/inv_1", "cust_44", origin} {
+			m := b.one(query)
+			if m.State != state || m.At != at || len(m.Hops) != hops || m.Origin != origin || m.Sink != b.sink.Name || m.EventID != "crm/inv_1" {
+				t.Errorf("find %s: %+v, want %s at %s after %d hops", query, m, state, at, hops)
+			}
+		}
+	}
+	expect(lookup.Waiting, origin, 1)
+	if note := b.one("crm/inv_1").Note; !strings.Contains(note, "no worker") {
+		t.Errorf("note %q", note)
+	}
+
+	tier := b.move(e, b.sink.Retry()[0], failed(b.now.Add(time.Minute)))
+	b.settle(b.sink, b.sink.Source, 1)
+	expect(lookup.Retry, tier.At.String(), 2)
+	if m := b.one("req_9"); m.Note != "due in 1m0s" || m.Attempts != 1 || m.Class != "vendor_5xx" || m.Due == nil || m.Hops[1].Status != 503 {
+		t.Errorf("in a tier: %+v", m)
+	}
+
+	dead := b.move(tier, b.sink.Letters(), nil)
+	b.settle(b.sink, b.sink.Retry()[0], 1)
+	expect(lookup.Dead, dead.At.String(), 3)
+
+	box := dlq.Box{Target: b.sink, Admin: b.look.Admin, Scanner: b.look.Scanner}
+	plan, err := box.Plan(b.ctx, dlq.Selection{})
+	b.must(err)
+	_, err = box.Redrive(b.ctx, plan, dlq.Job{ID: "rd-1", By: "ana", Reason: "mended"})
+	b.must(err)
+	expect(lookup.Waiting, b.sink.Redrive()+"-1@0", 4)
+
+	receipt, err := json.Marshal(lookup.Receipt{VendorIDs: lookup.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}, Attempts: 2, At: time.Now().Add(time.Second)})
+	b.must(err)
+	key := []byte(b.sink.Name + "/crm/inv_1")
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, 2)
+	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
+	expect(lookup.Delivered, b.sink.Redrive()+"-1@0", 4)
+	b.settle(b.sink, b.sink.Redrive(), 1)
+	expect(lookup.Delivered, b.sink.Redrive()+"-1@0", 4)
+	if ids := b.one("crm/inv_1").VendorIDs; ids == nil || *ids != (lookup.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}) {
+		t.Errorf("vendor ids %+v", ids)
+	}
+	if b.one(dead.At.String()).Origin != origin {
+		t.Error("a dead letter's coordinates lead elsewhere than its origin's")
+	}
+}
+
+func TestFindShowsAnEventAtEveryStage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.write(&kgo.Record{Topic: b.processor.Source, Partition: 1, Key: []byte("k"), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("e1")}}})
+	b.settle(b.processor, b.processor.Source, 1)
+	b.write(&kgo.Record{Topic: b.sink.Source, Partition: 0, Headers: []kgo.RecordHeader{
+		{Key: record.HeaderEventID, Value: []byte("e1")}, {Key: record.HeaderParent, Value: []byte(in.String())},
+	}})
+	for _, query := range []string{"e1", in.String()} {
+		matches := b.find(query)
+		if len(matches) != 2 {
+			t.Fatalf("%s: %+v", query, matches)
+		}
+		if m := matches[0]; m.Processor != b.processor.Name || m.Sink != "" || m.State != lookup.Delivered {
+			t.Errorf("%s: processed: %+v", query, m)
+		}
+		if m := matches[1]; m.Sink != b.sink.Name || m.State != lookup.Waiting || m.Parent != in.String() || m.Key != nil {
+			t.Errorf("%s: waiting for the sink: %+v", query, m)
+		}
+	}
+	for _, nothing := range []string{"e2", "", b.sink.Source + "-0@77", "no.such.topic-1@1", "-", "@"} {
+		if matches := b.find(nothing); len(matches) != 0 {
+			t.Errorf("%q: %+v", nothing, matches)
+		}
+	}
+}
+
+func TestFindSaysWhenItsBudgetWasSpent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 20 {
+		b.invoice("e"+strconv.Itoa(i), "k")
+	}
+	found, err := b.look.Find(b.ctx, "e19", scan.Budget{Records: 5})
+	b.must(err)
+	if found.Partial == "" {
+		t.Error("a spent budget is not told")
+	}
+}
+
+func TestLag(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lag := func() lookup.Lag {
+		t.Helper()
+		lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+		b.must(err)
+		if len(lags) != 1 || lags[0].Sink != b.sink.Name {
+			t.Fatalf("%+v", lags)
+		}
+		return lags[0]
+	}
+	if l := lag(); l.Live != 0 || l.DLQ != 0 || l.Retry["1m"] != (lookup.Tier{}) || l.Retry["2m"] != (lookup.Tier{}) || l.Breaker != nil {
+		t.Errorf("empty: %+v", l)
+	}
+	e := b.invoice("e1", "a")
+	b.invoice("e2", "b")
+	b.invoice("e3", "c")
+	b.settle(b.sink, b.sink.Source, 1)
+	tier := b.sink.Retry()[0]
+	for _, due := range []time.Duration{time.Minute, -time.Second, -time.Minute} {
+		b.move(e, tier, failed(b.now.Add(due)))
+	}
+	wait := func(e *record.Envelope) { e.Due = b.now.Add(time.Minute) }
+	b.move(e, b.sink.Retry()[1], wait)
+	b.move(e, b.sink.Retry()[1], wait)
+	b.move(e, b.sink.Letters(), failed(b.now))
+	l := lag()
+	if l.Live != 2 || l.DLQ != 1 || l.Partial != "" || l.Redrive != 0 {
+		t.Errorf("%+v", l)
+	}
+	if l.Retry["1m"] != (lookup.Tier{Waiting: 3, Due: 2, Late: 1}) || l.Retry["2m"] != (lookup.Tier{Waiting: 2}) {
+		t.Errorf("tiers %+v", l.Retry)
+	}
+	if l.ParkedKeys != 1 || l.ParkedRecords != 2 {
+		t.Errorf("parked: %d records of %d keys", l.ParkedRecords, l.ParkedKeys)
+	}
+	lags, err := b.look.Lag(b.ctx, scan.Budget{Records: 1})
+	b.must(err)
+	if lags[0].Partial == "" || lags[0].Live != 2 || lags[0].Retry["1m"].Waiting != 3 {
+		t.Errorf("beyond the budget: %+v", lags[0])
+	}
+}
+
+// A transaction's marker takes an offset and is no record that waits.
+func TestLagDoesNotCountTransactionMarkers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	client, err := kgo.NewClient(append(b.look.Scanner.Connect, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(b.sink.Name))...)
+	b.must(err)
+	defer client.Close()
+	for _, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
+		b.must(client.BeginTransaction())
+		b.must(client.ProduceSync(b.ctx, &kgo.Record{Topic: b.sink.Source, Partition: 1}).FirstErr())
+		b.must(client.EndTransaction(b.ctx, end))
+	}
+	for next, want := range []int64{1, 0} {
+		b.settle(b.sink, b.sink.Source, int64(next))
+		lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+		b.must(err)
+		if lags[0].Live != want {
+			t.Errorf("settled up to %d: live %d, want %d", next, lags[0].Live, want)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package lookup
+
+import (
+	"testing"
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/record"
+)
+
+func TestStateFollowsFromOffsets(t *testing.T) {
+	t.Parallel()
+	target := dlq.Target{Name: "s", Source: "src", Tiers: []time.Duration{time.Minute}}
+	now := time.UnixMilli(1_700_000_000_000)
+	failed := record.Envelope{Spent: 1, Failure: holdfast.Failure{Class: holdfast.ClassTimeout}, Due: now}
+	later := failed
+	later.Due = now.Add(time.Minute)
+	at := func(topic string, e record.Envelope) sighting {
+		return sighting{at: holdfast.Coordinates{Topic: topic, Offset: 5}, e: &e}
+	}
+	for name, c := range map[string]struct {
+		f    facts
+		want State
+	}{
+		"before the committed offset":              {facts{last: at("src", record.Envelope{}), settled: 6}, Delivered},
+		"the next one, and somebody works":         {facts{last: at("src", record.Envelope{}), settled: 5, busy: true}, InFlight},
+		"the next one, and nobody works":           {facts{last: at("src", record.Envelope{}), settled: 5}, Waiting},
+		"further on":                               {facts{last: at("src", record.Envelope{}), settled: 2, busy: true}, Waiting},
+		"nothing committed yet":                    {facts{last: at("src", record.Envelope{}), settled: -1, busy: true}, Waiting},
+		"beyond the committed one, with a receipt": {facts{last: at("src", record.Envelope{}), settled: 2, receipt: true}, Delivered},
+		"in a tier, due later":                     {facts{last: at("retry.s.1m", later), settled: 5, busy: true}, Retry},
+		"in a tier, due, and the next":             {facts{last: at("retry.s.1m", failed), settled: 5, busy: true}, InFlight},
+		"in a tier, due, behind others":            {facts{last: at("retry.s.1m", failed), settled: 2, busy: true}, Retry},
+		"in a tier, due, and nobody works":         {facts{last: at("retry.s.1m", failed), settled: 5}, Retry},
+		"in a tier without a failure of its own":   {facts{last: at("retry.s.1m", record.Envelope{}), settled: 5}, Parked},
+		"delivered from a tier":                    {facts{last: at("retry.s.1m", failed), settled: 6}, Delivered},
+		"redriven, not read yet":                   {facts{last: at("redrive.s", failed), settled: 1}, Waiting},
+		"dead":                                     {facts{last: at("dlq.s", failed), settled: -1}, Dead},
+		"dead, and looked after":                   {facts{last: at("dlq.s", failed), disposition: dlq.Acknowledged}, Dead},
+		"discarded":                                {facts{last: at("dlq.s", failed), disposition: dlq.Discarded}, Discarded},
+		"redriven, and its new copy was not found": {facts{last: at("dlq.s", failed), disposition: dlq.Redriven}, Waiting},
+	} {
+		c.f.target, c.f.now = target, now
+		if got, note := c.f.judge(); got != c.want {
+			t.Errorf("%s: %s (%s), want %s", name, got, note, c.want)
+		}
+	}
+}
