@@ -35,6 +35,9 @@ func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		configCommand(g),
 		devCommand(g),
+		dlqCommand(g),
+		findCommand(g),
+		lagCommand(g),
 		outboxCommand(g),
 		produceCommand(g),
 		runCommand(g),
@@ -142,13 +145,18 @@ func (g *globals) colored() bool {
 	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
 }
 
+// canAsk reports whether somebody sits at a terminal.
+func (g *globals) canAsk() bool {
+	file, ok := g.in.(*os.File)
+	return !g.noInput && ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
+}
+
 // confirm asks on a terminal; without one it refuses unless --yes was given.
 func (g *globals) confirm(question string) error {
 	if g.yes {
 		return nil
 	}
-	file, ok := g.in.(*os.File)
-	if g.noInput || !ok || !term.IsTerminal(int(file.Fd())) {
+	if !g.canAsk() {
 		return exit(exitRefused, fmt.Errorf("%s Nobody to ask: pass --yes", question)) //nolint:err113 // told, never compared
 	}
 	_, _ = fmt.Fprintf(g.err, "%s [y/N] ", question)

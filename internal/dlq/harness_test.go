@@ -168,3 +168,15 @@ func (b *bench) settle(topic string, offset int64) {
 func (b *bench) at(offset int64) holdfast.Coordinates {
 	return holdfast.Coordinates{Topic: b.box.Target.Letters(), Partition: 1, Offset: offset}
 }
+
+// audit is what the audit topic says of this test's sink.
+func (b *bench) audit() []string {
+	b.Helper()
+	var lines []string
+	for _, r := range b.all(topics.Audit) {
+		if strings.Contains(string(r.Value), b.box.Target.Name) {
+			lines = append(lines, string(r.Value))
+		}
+	}
+	return lines
+}

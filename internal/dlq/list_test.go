@@ -75,7 +75,7 @@ func TestListShowsWhatIsNoneOfOurs(t *testing.T) {
 		if l.Class != "unknown" || l.Origin != l.Coordinates().String() || l.Sink != b.box.Target.Name {
 			t.Errorf("%+v", l)
 		}
-		if _, err := b.box.Show(b.ctx, l.Coordinates(), false); err != nil {
+		if _, err := b.box.Show(b.ctx, l.Coordinates(), false, ""); err != nil {
 			t.Errorf("show: %v", err)
 		}
 	}

@@ -29,7 +29,7 @@ type Selection struct {
 	At []holdfast.Coordinates
 	// Limit takes the first so many; 0 is no limit.
 	Limit int
-	// MaxRedrives is the loop guard; 0 is [MaxRedrives].
+	// MaxRedrives is the loop guard; 0 is [MaxRedrives], below 0 lets none pass.
 	MaxRedrives int
 }
 

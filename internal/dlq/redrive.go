@@ -2,7 +2,6 @@ package dlq
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -137,12 +136,6 @@ func (b *Box) messageBytes(ctx context.Context) (int32, error) {
 	return fallback, nil
 }
 
-// audited reports whether the cluster keeps an audit topic.
-func (b *Box) audited(ctx context.Context) bool {
-	found, err := b.Admin.ListTopics(ctx, topics.Audit)
-	return err == nil && found.Has(topics.Audit)
-}
-
 // partitioner lets a redriven record keep its partition number, and spreads
 // the internal topics by key.
 type partitioner struct{}
@@ -227,20 +220,13 @@ func (w *writer) notes(partition int32, chunk []ref) ([]*kgo.Record, error) {
 	if !w.audit {
 		return notes, nil
 	}
-	line, err := json.Marshal(auditLine{Disposition: d, Act: "dlq", Topic: topic, Partition: partition, Letters: len(chunk)})
+	line, err := auditLine{
+		At: d.At, By: d.By, Act: string(w.state), Reason: d.Reason, Job: d.Job, Topic: topic, Partition: partition, Letters: len(chunk),
+	}.record()
 	if err != nil {
-		return nil, fmt.Errorf("encode audit: %w", err)
+		return nil, err
 	}
-	return append(notes, &kgo.Record{Topic: topics.Audit, Key: []byte(w.job.ID), Value: line}), nil
-}
-
-// auditLine is what holdfast.audit keeps of a chunk.
-type auditLine struct {
-	Disposition
-	Act       string `json:"act"`
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Letters   int    `json:"letters"`
+	return append(notes, line), nil
 }
 
 // end ends the transaction even if the caller is gone: left open, it would

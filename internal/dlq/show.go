@@ -37,12 +37,18 @@ type Shown struct {
 	Masked       bool         `json:"masked"`
 }
 
-// Show opens one letter. Personal fields are masked unless reveal is set.
-// [ErrNoLetter] where nothing lies at the coordinates.
-func (b *Box) Show(ctx context.Context, at holdfast.Coordinates, reveal bool) (*Shown, error) {
+// Show opens one letter. Personal fields are masked unless reveal is set; that
+// by does so is written to the audit topic first. [ErrNoLetter] where nothing
+// lies at the coordinates.
+func (b *Box) Show(ctx context.Context, at holdfast.Coordinates, reveal bool, by string) (*Shown, error) {
 	r, err := b.fetch(ctx, at)
 	if err != nil {
 		return nil, err
+	}
+	if reveal {
+		if err := b.auditReveal(ctx, at, by); err != nil {
+			return nil, err
+		}
 	}
 	disposition, err := b.Disposition(ctx, at)
 	if err != nil {

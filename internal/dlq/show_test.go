@@ -55,13 +55,15 @@ func TestShow(t *testing.T) {
 		"one that does not is masked as a whole":    {opener{value: value{}}, false, `{"id":"***","lines":[{"email":"***"}],"note":null}`},
 		"revealed":                                  {opener{value: knowing{}}, true, `{"id":"inv_8812","lines":[{"email":"ana@acme.com"}],"note":null}`},
 		"bytes that do not decode are never hidden": {opener{err: poison}, false, `{"reason":"poison undecodable: 3 bytes left over","bytes":8,"hex":"000000001f010203"}`},
+		"an id that the registry does not know":     {opener{err: holdfast.Transient(holdfast.ClassSchema, errors.New("unknown"))}, false, `{"reason":"schema: unknown","bytes":8,"hex":"000000001f010203"}`},
+		"a registry that does not answer":           {opener{err: &holdfast.UnavailableError{Failure: holdfast.Failure{Class: holdfast.ClassSchema}}}, false, `{"reason":"schema; --reveal shows the bytes","bytes":8}`},
 		"a registry out of reach":                   {opener{err: errors.New("dial")}, false, `{"reason":"dial; --reveal shows the bytes","bytes":8}`},
 		"a registry out of reach, revealed":         {opener{err: errors.New("dial")}, true, `{"reason":"dial","bytes":8,"hex":"000000001f010203"}`},
 		"no registry":                               {nil, false, `{"reason":"no schema registry; --reveal shows the bytes","bytes":8}`},
 	} {
 		box := *b.box
 		box.Values = c.opener
-		shown, err := box.Show(b.ctx, b.at(0), c.reveal)
+		shown, err := box.Show(b.ctx, b.at(0), c.reveal, "ana")
 		b.must(err)
 		if string(shown.Value) != c.want {
 			t.Errorf("%s: value %s, want %s", name, shown.Value, c.want)
@@ -80,13 +82,31 @@ func TestShow(t *testing.T) {
 	}
 }
 
+// I15: who looks at personal data is written down first.
+func TestRevealIsAudited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.bury(b.letter("k", 1))
+	_, err := b.box.Show(b.ctx, b.at(0), false, "ana")
+	b.must(err)
+	if lines := b.audit(); len(lines) != 0 {
+		t.Errorf("a masked look is no act: %v", lines)
+	}
+	_, err = b.box.Show(b.ctx, b.at(0), true, "ana")
+	b.must(err)
+	lines := b.audit()
+	if len(lines) != 1 || !strings.Contains(lines[0], `"act":"reveal"`) || !strings.Contains(lines[0], `"by":"ana"`) {
+		t.Errorf("audit %v", lines)
+	}
+}
+
 func TestShowOfOddRecords(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.write(&kgo.Record{Topic: b.box.Target.Letters(), Partition: 1, Headers: []kgo.RecordHeader{
 		{Key: "a", Value: []byte("1")}, {Key: "a", Value: []byte("2")}, {Key: "a", Value: []byte{0xff}},
 	}})
-	shown, err := b.box.Show(b.ctx, b.at(0), false)
+	shown, err := b.box.Show(b.ctx, b.at(0), false, "")
 	b.must(err)
 	if string(shown.Value) != "null" {
 		t.Errorf("tombstone: %s", shown.Value)
@@ -101,7 +121,7 @@ func TestShowOfOddRecords(t *testing.T) {
 		"no such partition": {Topic: b.box.Target.Letters(), Partition: 99},
 		"no such topic":     {Topic: "dlq.nobody"},
 	} {
-		if _, err := b.box.Show(b.ctx, at, false); !errors.Is(err, dlq.ErrNoLetter) {
+		if _, err := b.box.Show(b.ctx, at, false, ""); !errors.Is(err, dlq.ErrNoLetter) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

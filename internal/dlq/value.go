@@ -15,8 +15,9 @@ import (
 )
 
 // Opener decodes a value with its writer's schema. topic is where the value
-// was written first, as its subject goes by that. An error that is no
-// [*holdfast.PermanentError] means that the schema could not be asked for.
+// was written first, as its subject goes by that. An error that is neither a
+// [*holdfast.PermanentError] nor of class schema means that nobody could be
+// asked for the schema.
 type Opener interface {
 	Open(ctx context.Context, topic string, wire []byte, headers []holdfast.Header) (holdfast.Value, error)
 }
@@ -46,7 +47,7 @@ type unread struct {
 
 // openValue renders a payload as JSON, and says what it was written with.
 func (b *Box) openValue(ctx context.Context, e *record.Envelope, reveal bool) (json.RawMessage, *Schema) {
-	if e.Payload == nil {
+	if e.Payload == nil { // a tombstone
 		return json.RawMessage("null"), nil
 	}
 	schema := wireSchema(e)
@@ -94,8 +95,7 @@ func plain(value holdfast.Value, reveal bool) (json.RawMessage, error) {
 // could mask: those are shown only when revealed.
 func closedValue(payload []byte, err error, reveal bool) json.RawMessage {
 	shown := unread{Reason: err.Error(), Bytes: len(payload)}
-	var final *holdfast.PermanentError
-	if reveal || errors.As(err, &final) {
+	if reveal || !outOfReach(err) {
 		shown.Hex = hex.EncodeToString(payload)
 	} else {
 		shown.Reason += "; --reveal shows the bytes"
@@ -105,6 +105,12 @@ func closedValue(payload []byte, err error, reveal bool) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return text
+}
+
+// outOfReach reports whether the schema may well exist and could not be had.
+func outOfReach(err error) bool {
+	verdict, failure := holdfast.Judge(err)
+	return verdict != holdfast.VerdictPermanent && (verdict == holdfast.VerdictUnavailable || failure.Class != holdfast.ClassSchema)
 }
 
 // maskAll hides every leaf and keeps the shape.

@@ -5,11 +5,9 @@ package lookup
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/scan"
@@ -42,19 +40,19 @@ func (l *Lookup) group(ctx context.Context, name string) (group, error) {
 	if err != nil {
 		return group{}, err
 	}
-	return group{settled: settled, busy: l.busy(ctx, name)}, nil
+	return group{settled: settled, busy: Busy(ctx, l.Admin, name)}, nil
 }
 
-// busy reports whether a group has members; who may not ask gets no.
-func (l *Lookup) busy(ctx context.Context, name string) bool {
-	described, err := l.Admin.DescribeGroups(ctx, name)
+// Busy reports whether a consumer group has members. Who may not ask gets no.
+func Busy(ctx context.Context, admin *kadm.Client, name string) bool {
+	described, err := admin.DescribeGroups(ctx, name)
 	if err == nil {
 		if g, ok := described[name]; ok && g.Err == nil && len(g.Members) > 0 {
 			return true
 		}
 	}
-	next, err := l.Admin.DescribeConsumerGroups(ctx, name) // KIP-848
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	next, err := admin.DescribeConsumerGroups(ctx, name) // KIP-848
+	if err != nil {
 		return false
 	}
 	g, ok := next[name]
