@@ -234,7 +234,8 @@ func (s *search) answer(ctx context.Context) (Found, error) {
 	}
 	slices.SortFunc(found.Matches, func(a, b Match) int {
 		return cmp.Or(cmp.Compare(a.Hops[0].Written.UnixMilli(), b.Hops[0].Written.UnixMilli()),
-			cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Sink+a.Processor, b.Sink+b.Processor))
+			cmp.Compare(a.Sink, b.Sink), // the processor before the sinks behind it
+			cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Processor, b.Processor))
 	})
 	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"holdfast.internal"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
@@ -86,14 +87,32 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 		lag.Retry[topics.Tier(tier)] = own.tiers[topics.Retry(t.Name, tier)]
 	}
 	lag.ParkedKeys, lag.ParkedRecords = int64(len(own.keys)), own.parked
-	return lag, l.letters(ctx, t, budget, &lag)
+	beyond := func(origin holdfast.Coordinates) bool {
+		at, ok := unsettled(origin.Topic, origin.Partition)
+		return origin.Topic == t.Source && (!ok || origin.Offset >= at)
+	}
+	if err := l.letters(ctx, t, budget, beyond, &lag); err != nil {
+		return lag, err
+	}
+	for _, origin := range own.origins {
+		if beyond(origin) {
+			lag.Live--
+		}
+	}
+	lag.Live = max(0, lag.Live)
+	return lag, nil
 }
 
-// letters counts the open dead letters.
-func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, lag *Lag) error {
+// letters counts the open dead letters. A record that moved on while earlier
+// ones of its partition are still in work is not settled at its source yet,
+// and counts where it lies now alone.
+func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, beyond func(holdfast.Coordinates) bool, lag *Lag) error {
 	box := dlq.Box{Target: t, Admin: l.Admin, Scanner: l.Scanner}
-	err := box.List(ctx, dlq.ListOptions{Budget: budget}, func(dlq.Letter) error {
+	err := box.List(ctx, dlq.ListOptions{Budget: budget}, func(letter dlq.Letter) error {
 		lag.DLQ++
+		if origin, err := holdfast.ParseCoordinates(letter.Origin); err == nil && beyond(origin) {
+			lag.Live--
+		}
 		return nil
 	})
 	switch {
@@ -111,6 +130,7 @@ type counts struct {
 	tiers   map[string]Tier // by topic
 	keys    map[uint64]struct{}
 	parked  int64
+	origins []holdfast.Coordinates // of the records that moved on from their source
 	partial string
 }
 
@@ -145,6 +165,9 @@ func (c *counts) add(r *kgo.Record, now time.Time) {
 		}
 	}
 	c.tiers[r.Topic] = tier
+	if e.Event.Origin != e.At {
+		c.origins = append(c.origins, e.Event.Origin)
+	}
 	if e.Hop > 0 && e.Redrive.Count == 0 && parked(e) {
 		c.parked++
 		h := fnv.New64a()

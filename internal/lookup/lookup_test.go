@@ -285,6 +285,21 @@ func TestLag(t *testing.T) {
 	}
 }
 
+// A record that moved on counts once, though an earlier one of its partition
+// keeps its offset from being settled.
+func TestLagCountsARecordWhereItLiesNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.invoice("in work", "a")
+	b.move(b.invoice("waits", "b"), b.sink.Retry()[0], failed(b.now.Add(time.Minute)))
+	b.move(b.invoice("dead", "c"), b.sink.Letters(), failed(b.now))
+	lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+	b.must(err)
+	if l := lags[0]; l.Live != 1 || l.Retry["1m"].Waiting != 1 || l.DLQ != 1 {
+		t.Errorf("%+v", l)
+	}
+}
+
 // A transaction's marker takes an offset and is no record that waits.
 func TestLagDoesNotCountTransactionMarkers(t *testing.T) {
 	t.Parallel()
