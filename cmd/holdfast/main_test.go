@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 //	$KAFKA, $REGISTRY   their addresses
 //	exits CODE CMD...   runs a command that must end with this exit code
 //	piped CMD | CMD     runs two commands joined by a pipe
+//	bury SINK TOPIC     writes the records of a topic to the dead letters of a sink
+//	settle SINK TOPIC   commits more of a topic for a sink than it will ever hold
 //
 // HOLDFAST_UPDATE_SCRIPTS=1 writes what is compared with cmp anew.
 func TestScripts(t *testing.T) {
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("HOLDFAST_UPDATE_SCRIPTS") != "",
 		Setup:         services,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "piped": piped},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"bury": bury, "exits": exits, "piped": piped, "settle": settleAll},
 	})
 }
 
