@@ -86,10 +86,17 @@ func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	whole, err := s.settledCanBeRead(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if err := s.follow(ctx); err != nil {
 		return Outcome{}, err
 	}
 	o := Outcome{Sent: s.Count}
+	if !whole { // what looks delivered may lie in a dead-letter topic that cannot be read yet
+		settled = func(string, int32) int64 { return -1 }
+	}
 	for _, j := range s.journeys {
 		switch {
 		case j.topic == s.box.Target.Letters():
@@ -104,6 +111,19 @@ func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
 	slices.Sort(o.DeadAgain)
 	o.DeadAgain = o.DeadAgain[:min(len(o.DeadAgain), 100)]
 	return o, nil
+}
+
+// settledCanBeRead waits for the transactions in which a processor settles its
+// input and writes its dead letters: the offsets show first.
+func (s *Sent) settledCanBeRead(ctx context.Context) (bool, error) {
+	if !s.box.Target.Processor {
+		return true, nil
+	}
+	ends, err := s.box.Admin.ListEndOffsets(ctx, s.box.Target.Letters())
+	if err != nil {
+		return false, fmt.Errorf("list end offsets: %w", err)
+	}
+	return scan.AwaitStable(ctx, s.box.Admin, ends.Offsets(), time.Second)
 }
 
 // follow reads what came to tiers and dead letters since the last call.

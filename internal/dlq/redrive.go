@@ -79,7 +79,7 @@ func (b *Box) act(ctx context.Context, plan *Plan, job Job, state State) (*Sent,
 	if err != nil {
 		return nil, err
 	}
-	w := writer{box: b, client: client, job: job, state: state, sent: watch, audit: b.audited(ctx)}
+	w := writer{box: b, client: client, job: job, state: state, sent: watch, audit: b.audited(ctx), wrote: kadm.Offsets{}}
 	for _, p := range slices.Sorted(maps.Keys(plan.letters)) {
 		open := slices.DeleteFunc(slices.Clone(plan.letters[p]), func(r ref) bool { return closed.of(p, r.offset).closed() })
 		for chunk := range chunks(open) {
@@ -88,7 +88,7 @@ func (b *Box) act(ctx context.Context, plan *Plan, job Job, state State) (*Sent,
 			}
 		}
 	}
-	return watch, nil
+	return watch, w.visible(ctx)
 }
 
 // producer returns a client that holds the transactional id of this target,
@@ -172,6 +172,16 @@ type writer struct {
 	state  State
 	sent   *Sent
 	audit  bool
+	wrote  kadm.Offsets // the ends of what was written
+}
+
+// visible waits until a list that is asked for now shows what was done.
+func (w *writer) visible(ctx context.Context) error {
+	if len(w.wrote) == 0 {
+		return nil
+	}
+	_, err := scan.AwaitStable(ctx, w.box.Admin, w.wrote, endTimeout)
+	return err
 }
 
 func (w *writer) write(ctx context.Context, partition int32, chunk []ref) error {
@@ -190,8 +200,9 @@ func (w *writer) write(ctx context.Context, partition int32, chunk []ref) error 
 		again = append(again, w.box.again(e, w.job))
 	}
 	notes, err := w.notes(partition, chunk)
+	all := append(again[:len(again):len(again)], notes...)
 	if err == nil {
-		err = w.client.ProduceSync(ctx, append(again[:len(again):len(again)], notes...)...).FirstErr()
+		err = w.client.ProduceSync(ctx, all...).FirstErr()
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("redrive: write: %w", err), w.end(ctx, kgo.TryAbort))
@@ -200,6 +211,9 @@ func (w *writer) write(ctx context.Context, partition int32, chunk []ref) error 
 		return fmt.Errorf("%w; run the same command again, it sends only what is still open", err)
 	}
 	w.sent.add(again, len(chunk))
+	for _, r := range all {
+		w.wrote.AddOffset(r.Topic, r.Partition, r.Offset+1, -1)
+	}
 	return nil
 }
 
@@ -285,10 +299,7 @@ func (b *Box) load(ctx context.Context, partition int32, chunk []ref) ([]*record
 // Committed returns how far a group has settled, by topic and partition: the
 // next offset, or -1 where it has settled nothing.
 func Committed(ctx context.Context, admin *kadm.Client, group string) (func(topic string, partition int32) int64, error) {
-	offsets, err := admin.FetchOffsets(ctx, group)
-	if errors.Is(err, kerr.GroupIDNotFound) { // nobody has worked yet
-		err = nil
-	}
+	offsets, err := fetchOffsets(ctx, admin, group)
 	if err != nil {
 		return nil, fmt.Errorf("offsets of %s: %w", group, err)
 	}
@@ -299,4 +310,26 @@ func Committed(ctx context.Context, admin *kadm.Client, group string) (func(topi
 		}
 		return o.At
 	}, nil
+}
+
+// fetchOffsets waits for a coordinator: a new cluster has none for a moment.
+func fetchOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	for {
+		offsets, err := admin.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) { // nobody has worked yet
+			return nil, nil
+		}
+		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			return offsets, err
+		}
+		timer := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		case <-timer.C:
+		}
+	}
 }

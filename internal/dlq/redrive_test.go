@@ -17,6 +17,7 @@ import (
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/topics"
 )
 
 // P1, P2: what is redriven keeps its bytes, key, event id, origin and first
@@ -307,5 +308,63 @@ func TestDiscardAndAcknowledge(t *testing.T) {
 	audit := b.audit()
 	if len(audit) != 2 || !strings.Contains(audit[0], "INC-2041") || !strings.Contains(audit[0], `"act":"discarded"`) {
 		t.Errorf("audit: %v", audit)
+	}
+}
+
+// P1: a redrive that was killed within a transaction holds up nobody, and
+// nothing of it counts.
+func TestRedriveEndsTheTransactionOfAKilledOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.bury(b.letter("k", 1))
+	killed, err := kgo.NewClient(append(b.connect, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("holdfast.redrive."+b.box.Target.Name))...)
+	b.must(err)
+	defer killed.CloseAllowingRebalance()
+	b.must(killed.BeginTransaction())
+	b.must(killed.ProduceSync(b.ctx,
+		&kgo.Record{Topic: b.box.Target.Redrive(), Partition: 1, Value: []byte("half")},
+		&kgo.Record{Topic: topics.Dispositions, Key: []byte(b.at(0).String()), Value: []byte(`{"state":"redriven"}`)},
+	).FirstErr())
+	if sent := b.redrive(b.plan(dlq.Selection{})); sent.Count != 1 {
+		t.Errorf("sent %d", sent.Count)
+	}
+	if sent := b.all(b.box.Target.Redrive()); len(sent) != 1 || string(sent[0].Value) != "value 1" {
+		t.Errorf("%v", sent)
+	}
+	if err := killed.EndTransaction(b.ctx, kgo.TryCommit); err == nil {
+		t.Error("the killed one could still commit")
+	}
+}
+
+// A processor settles its input and writes its dead letter in one transaction,
+// and the settled offset shows first: that is no delivery.
+func TestOutcomeOfAProcessorWaitsForItsTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.box.Target.Processor, b.box.Target.Tiers = true, nil
+	b.bury(b.letter("k", 1))
+	sent := b.redrive(b.plan(dlq.Selection{}))
+	redriven := b.all(b.box.Target.Redrive())[0]
+	worker, err := kgo.NewClient(append(b.connect, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(b.box.Target.Name))...)
+	b.must(err)
+	defer worker.Close()
+	b.must(worker.BeginTransaction())
+	dead := record.Read(redriven, record.FromHoldfast).ToDeadLetters(b.box.Target.Letters(), 1, 1, b.box.Target.Group())
+	b.must(worker.ProduceSync(b.ctx, dead).FirstErr())
+	b.settle(b.box.Target.Redrive(), redriven.Offset)
+	o, err := sent.Outcome(b.ctx)
+	b.must(err)
+	if o.Pending != 1 {
+		t.Errorf("in the middle: %+v", o)
+	}
+	b.must(worker.EndTransaction(b.ctx, kgo.TryCommit))
+	o, err = sent.Wait(b.ctx, func(o dlq.Outcome) {
+		if o.Delivered > 0 {
+			t.Errorf("told as delivered: %+v", o)
+		}
+	})
+	b.must(err)
+	if o.Failed != 1 || o.Delivered != 0 {
+		t.Errorf("at the end: %+v", o)
 	}
 }

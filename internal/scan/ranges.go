@@ -122,6 +122,41 @@ func measure(ctx context.Context, admin *kadm.Client, topics []string) (out Exte
 	return out, missing, nil
 }
 
+// AwaitStable waits until what lies before the given offsets can be read:
+// Kafka answers the end of a transaction before every partition knows of it.
+// It gives up after atMost, or when ctx ends, and returns whether all can.
+func AwaitStable(ctx context.Context, admin *kadm.Client, before kadm.Offsets, atMost time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		ends, err := admin.ListCommittedOffsets(ctx, slices.Collect(maps.Keys(before))...)
+		if err != nil {
+			return false, fmt.Errorf("list end offsets: %w", err)
+		}
+		if stable(ends, before) {
+			return true, nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false, nil
+		case <-timer.C:
+		}
+	}
+}
+
+func stable(ends kadm.ListedOffsets, before kadm.Offsets) bool {
+	for topic, partitions := range before {
+		for p, o := range partitions {
+			if end, ok := ends.Lookup(topic, p); !ok || end.Err != nil || end.Offset < o.At {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func setOf(topics []string) map[string]struct{} {
 	set := make(map[string]struct{}, len(topics))
 	for _, t := range topics {
