@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,7 +52,7 @@ func (b *Box) auditReveal(ctx context.Context, at holdfast.Coordinates, by strin
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(append(b.Scanner.Connect[:len(b.Scanner.Connect):len(b.Scanner.Connect)], kgo.RecordDeliveryTimeout(endTimeout))...)
+	client, err := kgo.NewClient(append(slices.Clip(b.Scanner.Connect), kgo.RecordDeliveryTimeout(endTimeout))...)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

@@ -88,7 +88,7 @@ func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) 
 				return err
 			}
 			if shown++; shown == o.Limit {
-				return scan.Stop
+				return scan.ErrStop
 			}
 			return nil
 		})

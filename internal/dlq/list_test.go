@@ -51,10 +51,14 @@ func TestListShowsWhatIsNoneOfOurs(t *testing.T) {
 	b := setup(t)
 	topic := b.box.Target.Letters()
 	garbage := []kgo.RecordHeader{
-		{Key: record.HeaderOrigin, Value: []byte("\xff\xfe@@")}, {Key: record.HeaderHop, Value: []byte("-999999999999999999999")},
-		{Key: record.HeaderRedrive, Value: []byte(";;==;count=x")}, {Key: record.HeaderAttempts, Value: []byte("[[[[")},
-		{Key: record.HeaderClass, Value: []byte("no such class")}, {Key: record.HeaderStatus, Value: []byte("1e9")},
-		{Key: record.HeaderRequest, Value: []byte("z\x00\x01")}, {Key: "", Value: nil},
+		{Key: record.HeaderOrigin, Value: []byte("\xff\xfe@@")},
+		{Key: record.HeaderHop, Value: []byte("-999999999999999999999")},
+		{Key: record.HeaderRedrive, Value: []byte(";;==;count=x")},
+		{Key: record.HeaderAttempts, Value: []byte("[[[[")},
+		{Key: record.HeaderClass, Value: []byte("no such class")},
+		{Key: record.HeaderStatus, Value: []byte("1e9")},
+		{Key: record.HeaderRequest, Value: []byte("z\x00\x01")},
+		{Key: "", Value: nil},
 	}
 	b.write(
 		&kgo.Record{Topic: topic, Partition: 1, Key: []byte{0xff, 0xfe}, Value: []byte("garbage"), Headers: garbage},

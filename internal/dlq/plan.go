@@ -115,7 +115,7 @@ func (b *Box) missing(plan *Plan, named []holdfast.Coordinates) error {
 	found := map[string]bool{}
 	for p, refs := range plan.letters {
 		for i := range refs {
-			for _, offset := range append(refs[i].copies[:len(refs[i].copies):len(refs[i].copies)], refs[i].offset) {
+			for _, offset := range append(slices.Clip(refs[i].copies), refs[i].offset) {
 				found[holdfast.Coordinates{Topic: plan.Topic, Partition: p, Offset: offset}.String()] = true
 			}
 		}

@@ -98,7 +98,7 @@ func (b *Box) producer(ctx context.Context) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(b.Scanner.Connect[:len(b.Scanner.Connect):len(b.Scanner.Connect)],
+	client, err := kgo.NewClient(append(slices.Clip(b.Scanner.Connect),
 		kgo.TransactionalID("holdfast.redrive."+b.Target.Name),
 		kgo.TransactionTimeout(txnTimeout),
 		kgo.RecordPartitioner(partitioner{}),
@@ -200,7 +200,7 @@ func (w *writer) write(ctx context.Context, partition int32, chunk []ref) error 
 		again = append(again, w.box.again(e, w.job))
 	}
 	notes, err := w.notes(partition, chunk)
-	all := append(again[:len(again):len(again)], notes...)
+	all := slices.Concat(again, notes)
 	if err == nil {
 		err = w.client.ProduceSync(ctx, all...).FirstErr()
 	}

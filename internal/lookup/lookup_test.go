@@ -91,7 +91,8 @@ func (b *bench) write(r *kgo.Record) holdfast.Coordinates {
 func (b *bench) invoice(id, key string) *record.Envelope {
 	b.Helper()
 	r := &kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte(key), Headers: []kgo.RecordHeader{
-		{Key: record.HeaderEventID, Value: []byte(id)}, {Key: record.HeaderParent, Value: []byte(b.processor.Source + "-0@9")},
+		{Key: record.HeaderEventID, Value: []byte(id)},
+		{Key: record.HeaderParent, Value: []byte(b.processor.Source + "-0@9")},
 		{Key: record.HeaderRedrive, Value: []byte("count=9")}, // nobody believes a producer
 	}}
 	b.write(r)

@@ -8,13 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Stop ends a scan early, without an error.
-var Stop = errors.New("stop") //nolint:errname,revive // a signal as io.EOF is, not a failure
+// ErrStop ends a scan early; the scan itself returns no error for it.
+var ErrStop = errors.New("stop")
 
 // Budget bounds a scan; zero fields are no bound.
 type Budget struct {
@@ -48,7 +49,7 @@ type Scanner struct {
 }
 
 // Read calls each for every record of the ranges, in order within a partition,
-// until all are read, the budget is spent, each returns [Stop], or ctx ends. A
+// until all are read, the budget is spent, each returns [ErrStop], or ctx ends. A
 // record is each's to keep.
 func (s Scanner) Read(ctx context.Context, ranges Ranges, budget Budget, each func(*kgo.Record) error) (Result, error) {
 	var run run
@@ -56,7 +57,7 @@ func (s Scanner) Read(ctx context.Context, ranges Ranges, budget Budget, each fu
 	if len(run.left) == 0 {
 		return run.result, nil
 	}
-	client, err := kgo.NewClient(append(s.Connect[:len(s.Connect):len(s.Connect)],
+	client, err := kgo.NewClient(append(slices.Clip(s.Connect),
 		kgo.ConsumePartitions(ranges.starts()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is an error, never a jump
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -75,7 +76,7 @@ func (s Scanner) Read(ctx context.Context, ranges Ranges, budget Budget, each fu
 		run.deadline = time.Now().Add(budget.Time)
 	}
 	err = run.poll(ctx, client)
-	if errors.Is(err, Stop) {
+	if errors.Is(err, ErrStop) {
 		err = nil
 	}
 	return run.result, err
@@ -87,7 +88,7 @@ func (s Scanner) One(ctx context.Context, topic string, partition int32, offset 
 	ranges.Set(topic, partition, Range{From: offset, To: offset + 1})
 	_, err = s.Read(ctx, ranges, Budget{}, func(found *kgo.Record) error {
 		r = found
-		return Stop
+		return ErrStop
 	})
 	return r, r != nil, err
 }

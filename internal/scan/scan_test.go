@@ -123,7 +123,7 @@ func TestReadKeepsToItsBudget(t *testing.T) {
 	var n int
 	result, err := b.scanner.Read(b.ctx, b.extents(t).Whole(), scan.Budget{}, func(*kgo.Record) error {
 		if n++; n == 3 {
-			return scan.Stop
+			return scan.ErrStop
 		}
 		return nil
 	})
