@@ -103,6 +103,7 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 	result.Delivered, result.Failed, result.Pending, result.DeadAgain = outcome.Delivered, outcome.Failed, outcome.Pending, outcome.DeadAgain
 	if ctx.Err() != nil {
 		g.note("%s goes on without you: %d records are on their way; holdfast lag tells how far", job.ID, outcome.Pending)
+		err = exit(exitInterrupted, nil)
 	}
 	if err := errors.Join(printRedrive(g, result), err); err != nil {
 		return err
