@@ -41,6 +41,8 @@ var ErrUnequal = errors.New("partition counts differ")
 type cluster struct {
 	counts  map[string]int32
 	configs map[string]map[string]string
+	// maxMessage is what a source gets that is made now.
+	maxMessage int
 }
 
 // Plan compares the cluster with what sinks and processors need. Everything of
@@ -85,7 +87,7 @@ func Plan(ctx context.Context, admin *kadm.Client, sinks []Sink, processors []Pr
 
 // look reads partition counts and configurations of the wanted topics.
 func look(ctx context.Context, admin *kadm.Client, want []wanted) (cluster, error) {
-	c := cluster{counts: map[string]int32{}, configs: map[string]map[string]string{}}
+	c := cluster{counts: map[string]int32{}, configs: map[string]map[string]string{}, maxMessage: brokerMaxMessage(ctx, admin)}
 	have, err := admin.ListTopics(fresh(ctx))
 	if err != nil {
 		return c, fmt.Errorf("list topics: %w", err)
@@ -122,6 +124,27 @@ func look(ctx context.Context, admin *kadm.Client, want []wanted) (cluster, erro
 // it again.
 func fresh(ctx context.Context) context.Context { return kadm.WithAuthorizedOps(ctx) }
 
+// brokerMaxMessage is the broker's default message size; Kafka's own where one
+// may not ask.
+func brokerMaxMessage(ctx context.Context, admin *kadm.Client) int {
+	brokers, err := admin.ListBrokers(ctx)
+	if err != nil || len(brokers) == 0 {
+		return defaultMaxMessage
+	}
+	described, err := admin.DescribeBrokerConfigs(ctx, brokers[0].NodeID)
+	if err != nil {
+		return defaultMaxMessage
+	}
+	for _, broker := range described {
+		for _, entry := range broker.Configs {
+			if size, err := strconv.Atoi(entry.MaybeValue()); err == nil && entry.Key == "message.max.bytes" {
+				return size
+			}
+		}
+	}
+	return defaultMaxMessage
+}
+
 // wanted adds the message size, which depends on the source's.
 func (c cluster) wanted(w wanted) map[string]string {
 	if w.follow == "" {
@@ -129,7 +152,7 @@ func (c cluster) wanted(w wanted) map[string]string {
 	}
 	size, err := strconv.Atoi(c.configs[w.follow][keyMaxMessage])
 	if err != nil {
-		size = defaultMaxMessage
+		size = c.maxMessage
 	}
 	config := maps.Clone(w.config)
 	config[keyMaxMessage] = roomFor(size)

@@ -28,9 +28,9 @@ func processors() []topics.Processor {
 }
 
 // cluster is an empty broker that makes no topic by itself.
-func cluster(t *testing.T) *kadm.Client {
+func cluster(t *testing.T, opts ...kfake.Opt) *kadm.Client {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,20 @@ func TestSourcesAreFollowed(t *testing.T) {
 	apply(t, admin)
 	if c := counts(t, admin); c["retry.stripe-invoices.1s"] != 7 || c["redrive.stripe-invoices"] != 7 || c["billing.invoice-command.v1"] != 7 {
 		t.Errorf("counts %v", c)
+	}
+}
+
+// TestBrokerWithAnotherMessageSize: sources that are made get the broker's
+// size, and what follows them has room from the start: one apply is enough.
+func TestBrokerWithAnotherMessageSize(t *testing.T) {
+	t.Parallel()
+	admin := cluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "3000000"}))
+	apply(t, admin)
+	if got := setting(t, admin, "dlq.stripe-invoices", "max.message.bytes"); got != "3098304" {
+		t.Errorf("max.message.bytes %s", got)
+	}
+	if again := plan(t, admin); len(again) > 0 {
+		t.Errorf("after apply: %v", again)
 	}
 }
 
