@@ -98,7 +98,7 @@ func withOutbox(g *globals, f func(*cobra.Command, *outbox.Outbox, []string) err
 		if err != nil {
 			return err
 		}
-		defer box.Close()
+		defer func() { _ = box.Close() }()
 		ctx, cancel := g.bounded(c.Context())
 		defer cancel()
 		c.SetContext(ctx)

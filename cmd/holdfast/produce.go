@@ -90,7 +90,7 @@ func (g *globals) produceFrom(ctx context.Context, topic, file string) error {
 		if err != nil {
 			return exit(exitUsage, err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		from = f
 	}
 	start, cancel := g.bounded(ctx)

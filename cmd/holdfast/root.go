@@ -89,7 +89,6 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 var (
 	errVerb    = errors.New("a command is missing")
 	errCommand = errors.New("unknown command")
-	errArgs    = errors.New("wrong arguments")
 )
 
 // moreFormats annotates a command with the values of --output that it alone has.

@@ -65,7 +65,7 @@ func (d *document) readFile(name string) (string, error) {
 	if err != nil {
 		return "", unreadable(name, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
 		return "", unreadable(name, err)
