@@ -2,32 +2,77 @@ package processing
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"holdfast.internal"
 	"holdfast.internal/internal/record"
-	"holdfast.internal/processors"
+	"holdfast.internal/internal/topics"
 )
-
-// maxOutput bounds one output record: Kafka's default limit of a topic.
-const maxOutput = 1_000_000
 
 var (
 	errTombstone = errors.New("null value")
-	errTooLarge  = errors.New("output is larger than a topic takes")
-	errDeadline  = errors.New("not done within its deadline")
+	errTooLarge  = errors.New("output is larger than its topic takes")
 )
+
+// handle brings one record to its outputs or its dead letter, however long
+// that has to wait. epoch is the group's generation; waits is called before
+// each wait. False: ctx ended.
+func (r *Runtime) handle(ctx context.Context, in *kgo.Record, epoch int32, waits func()) (result, bool) {
+	trust := record.FromProducer
+	if in.Topic == topics.Redrive(r.cfg.Name) {
+		trust = record.FromHoldfast
+	}
+	env := record.Read(in, trust)
+	for tries := 0; ; tries++ {
+		made, err := r.process(ctx, env)
+		switch {
+		case ctx.Err() != nil:
+			return result{}, false
+		case err == nil && len(made) == 0:
+			return result{outcome: filtered}, true
+		case err == nil:
+			return result{outputs: made, outcome: ok}, true
+		case !canWait(err):
+			return result{outputs: []*kgo.Record{r.deadLetter(env, epoch, err)}, outcome: failed}, true
+		}
+		if tries == 0 {
+			r.log.Warn("partition waits", zap.String("origin", env.Event.Origin.String()), zap.Error(err))
+		}
+		waits()
+		if !sleep(ctx, backoff(err, tries)) {
+			return result{}, false
+		}
+	}
+}
+
+// canWait reports whether a failure is not the record's own: a schema that is
+// not known yet, the registry, or what the processor calls transient.
+func canWait(err error) bool {
+	var transient *holdfast.TransientError
+	var unavailable *holdfast.UnavailableError
+	return errors.As(err, &transient) || errors.As(err, &unavailable)
+}
+
+// backoff grows from a second to half a minute. Schemas are asked for every
+// second: the serde knows when it may ask the registry again.
+func backoff(err error, tries int) time.Duration {
+	if _, f := holdfast.Judge(err); f.Class == holdfast.ClassSchema {
+		return waitFirst
+	}
+	return min(waitFirst<<min(tries, 10), waitMost)
+}
 
 // process opens a record, calls the processor and encodes what it made.
 func (r *Runtime) process(ctx context.Context, env *record.Envelope) ([]*kgo.Record, error) {
 	if env.Payload == nil {
+		if r.cfg.SkipTombstones {
+			return nil, nil
+		}
 		return nil, holdfast.Permanent(holdfast.ClassValidation, "tombstone", errTombstone)
 	}
 	value, err := r.deps.Serde.Open(ctx, env.Event.Origin.Topic, env.Payload, env.Event.Headers)
@@ -36,7 +81,9 @@ func (r *Runtime) process(ctx context.Context, env *record.Envelope) ([]*kgo.Rec
 	}
 	ev := env.Event
 	ev.Value = value
+	began := time.Now()
 	outputs, err := r.call(ctx, ev)
+	r.metrics.seconds.Observe(time.Since(began).Seconds())
 	if err != nil {
 		return nil, err
 	}
@@ -46,51 +93,10 @@ func (r *Runtime) process(ctx context.Context, env *record.Envelope) ([]*kgo.Rec
 		if err != nil {
 			return nil, err
 		}
-		if len(wire)+len(out.Key) > maxOutput {
-			return nil, holdfast.Permanent(holdfast.ClassPoison, "too_large", fmt.Errorf("%d bytes: %w", len(wire), errTooLarge))
-		}
 		made[i] = r.outputRecord(env, i+1, out.Key, wire)
+		if size := sizeOf(made[i]); size > int(r.batchLimit(r.cfg.Out)) {
+			return nil, holdfast.Permanent(holdfast.ClassPoison, "too_large", fmt.Errorf("%d bytes: %w", size, errTooLarge))
+		}
 	}
 	return made, nil
-}
-
-// call runs the processor within its deadline, on a goroutine of its own: one
-// that loops for ever is left behind and costs its record, not the partition.
-func (r *Runtime) call(ctx context.Context, ev holdfast.Event) ([]processors.Output, error) {
-	type result struct {
-		outputs []processors.Output
-		err     error
-	}
-	ctx, cancel := context.WithTimeout(ctx, processDeadline)
-	defer cancel()
-	done := make(chan result, 1)
-	go func() {
-		var res result
-		defer func() {
-			if p := recover(); p != nil {
-				res = result{err: r.panicked(ev, p, debug.Stack())}
-			}
-			done <- res
-		}()
-		res.outputs, res.err = r.deps.Processor.Process(ctx, ev)
-	}()
-	select {
-	case res := <-done:
-		return res.outputs, res.err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, holdfast.Permanent(holdfast.ClassTransform, "deadline", fmt.Errorf("%w of %s", errDeadline, processDeadline))
-		}
-		return nil, ctx.Err()
-	}
-}
-
-// panicked logs the stack and names it by its hash, so that dead letters of
-// one bug group together; the panic's text may hold payload and is not kept.
-func (r *Runtime) panicked(ev holdfast.Event, p any, stack []byte) error {
-	sum := sha256.Sum256(stack)
-	id := hex.EncodeToString(sum[:6])
-	r.log.Error("processor panicked", zap.String("event_id", ev.ID), zap.String("panic_type", fmt.Sprintf("%T", p)),
-		zap.String("stack_hash", id), zap.ByteString("stack", stack))
-	return holdfast.Permanent(holdfast.ClassPoison, "panic", fmt.Errorf("panic, stack %s", id)) //nolint:err113 // told, never compared
 }

@@ -2,40 +2,47 @@
 // redrive topic, opens each value, calls the processor, and writes what it
 // made, the dead letters and the input's offsets in one Kafka transaction.
 //
-// Everything that can wait (an unknown schema, the registry, a transient
-// error) waits before the transaction begins; while one partition waits, the
-// others of the same worker wait with it, at most 30 s once per unknown schema.
+// Every partition has a lane of its own, in which its records are processed in
+// order. What can wait (a schema that the registry does not know yet, the
+// registry itself, a transient error) waits in its lane: the records behind it
+// in that partition wait with it, because a transaction commits a contiguous
+// prefix, and every other partition goes on. For an unknown schema that is at
+// most 30 s, once per schema id; after that its records are dead letters at once.
+//
+// A transaction takes whatever the lanes have ready. When one does not end as
+// it should, all that is held in memory is forgotten and read again from the
+// committed offsets; nothing of it was visible to read-committed readers.
 package processing
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"holdfast.internal"
-	"holdfast.internal/internal/kafka"
-	"holdfast.internal/internal/record"
-	"holdfast.internal/internal/topics"
 	"holdfast.internal/processors"
 )
 
 // Config is one processor.
 type Config struct {
-	Name     string
-	In, Out  string // topics
-	Instance string // static member name and part of the transactional id; "" for dynamic
+	Name    string
+	In, Out string // topics
+	// Instance is the static member name and the end of the transactional id.
+	// A worker killed and started again under its name goes on at once; without
+	// a name ("") what it had open is invisible, and hides what was written
+	// behind it, until the transaction times out (10 s).
+	Instance string
+	// SkipTombstones passes over null values, which are dead letters otherwise.
+	SkipTombstones bool
 }
 
-// Serde opens inputs and encodes outputs.
+// Serde opens inputs and encodes outputs. A TransientError or an
+// UnavailableError asks to wait and call again; any other error is final.
 type Serde interface {
 	Open(ctx context.Context, topic string, wire []byte, headers []holdfast.Header) (holdfast.Value, error)
 	Encode(ctx context.Context, topic string, v any) ([]byte, error)
@@ -45,17 +52,39 @@ type Serde interface {
 type Deps struct {
 	Processor processors.Processor
 	Serde     Serde
-	Kafka     []kgo.Opt
+	Kafka     []kgo.Opt // brokers, credentials and bounds, as of kafka.Options
 	Log       *zap.Logger
 	Metrics   *Metrics
 }
 
 const (
-	pollRecords        = 2000
+	// pollRecords bounds what one poll takes, and so one transaction.
+	pollRecords = 5000
+	// gather is how long a transaction waits for lanes that are still busy.
+	gather = 50 * time.Millisecond
+
 	transactionTimeout = 10 * time.Second
-	endTimeout         = 10 * time.Second
-	processDeadline    = 5 * time.Second
-	waitAgain          = time.Second
+	// endGrace is how long a transaction may go on once a stop was asked for.
+	endGrace        = 10 * time.Second
+	processDeadline = 5 * time.Second
+
+	waitFirst = time.Second
+	waitMost  = 30 * time.Second
+
+	// fencedTwice: somebody else who is fenced within this time of us runs
+	// under our name, and fencing each other for ever helps nobody.
+	fencedTwice = time.Minute
+	// maxStuck is how many calls of the processor may be left behind, each
+	// with a goroutine that never ends, before the process has to start anew.
+	maxStuck = 16
+)
+
+// Errors that end a runtime.
+var (
+	// ErrFenced: another process runs under the same instance name.
+	ErrFenced = errors.New("fenced twice within a minute: another process runs under this instance name")
+	// ErrStuck: too many calls of the processor never returned.
+	ErrStuck = errors.New("too many calls of the processor did not return")
 )
 
 // Runtime is one processor at work.
@@ -63,218 +92,65 @@ type Runtime struct {
 	cfg     Config
 	deps    Deps
 	log     *zap.Logger
-	session *kgo.GroupTransactSession
 	metrics counters
-	ready   chan struct{}
-	once    sync.Once
+	member  string // the end of the transactional id
+	limits  limits
+	stuck   stuck
+
+	ready chan struct{}
+	once  sync.Once
 }
 
-// New makes the runtime and its client; [Runtime.Run] starts it. The instance
-// "dynamic" of a transactional id is replaced by a random one when cfg has none.
+// New makes a runtime; [Runtime.Run] connects and works. random ends the
+// transactional id of a runtime that has no instance name.
 func New(cfg Config, deps Deps, random string) (*Runtime, error) {
 	r := &Runtime{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("processor", cfg.Name)),
-		metrics: deps.Metrics.of(cfg.Name), ready: make(chan struct{}),
+		metrics: deps.Metrics.of(cfg), member: cfg.Instance, ready: make(chan struct{}),
 	}
-	id := cfg.Instance
-	if id == "" {
-		id = random
+	if r.member == "" {
+		r.member = random
 	}
-	opts := append([]kgo.Opt{}, deps.Kafka...)
-	opts = append(opts, kafka.Member(topics.Group(cfg.Name), cfg.Instance)...)
-	opts = append(opts,
-		kgo.ConsumeTopics(cfg.In, topics.Redrive(cfg.Name)),
-		kgo.TransactionalID("holdfast."+cfg.Name+"."+id),
-		kgo.TransactionTimeout(transactionTimeout),
-		kgo.RecordPartitioner(partitioner{}),
-		kgo.ProducerLinger(0),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) {
-			r.once.Do(func() { close(r.ready) })
-		}),
-	)
-	session, err := kgo.NewGroupTransactSession(opts...)
-	if err != nil {
+	if err := kgo.ValidateOpts(r.options(nil)...); err != nil {
 		return nil, fmt.Errorf("processor %s: kafka client: %w", cfg.Name, err)
 	}
-	r.session = session
 	return r, nil
 }
 
 // Ready is closed once the runtime has its first partitions.
 func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 
-// Run processes until ctx ends. It returns an error only when the client is
-// fenced for good or the broker refuses the transactional id.
+// Run processes until ctx ends. A client whose transaction was left in doubt
+// is replaced by a new one, which ends that transaction and reads again from
+// the committed offsets. Errors are [ErrFenced] and [ErrStuck].
 func (r *Runtime) Run(ctx context.Context) error {
-	defer r.session.Close()
-	for {
-		fetches := r.session.PollRecords(ctx, pollRecords)
-		if ctx.Err() != nil || fetches.IsClientClosed() {
-			return nil
-		}
-		fetches.EachError(func(topic string, partition int32, err error) {
-			r.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(err))
-		})
-		if fetches.NumRecords() == 0 {
-			continue
-		}
-		outputs, ok := r.prepare(ctx, fetches)
-		if !ok {
-			return nil
-		}
-		if err := r.transact(ctx, outputs); err != nil {
-			return fmt.Errorf("processor %s: %w", r.cfg.Name, err)
-		}
-	}
-}
-
-// transact writes the outputs and the offsets of what was polled. A
-// transaction that fails is aborted, and the session reads its input again.
-func (r *Runtime) transact(ctx context.Context, outputs []*kgo.Record) error {
-	if err := r.session.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	// What was begun is ended even when ctx ends meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	first := kgo.AbortingFirstErrPromise(r.session.Client())
-	for _, out := range outputs {
-		r.session.Produce(ctx, out, first.Promise())
-	}
-	failed := first.Err()
-	if failed != nil {
-		r.log.Warn("transaction aborted", zap.Error(failed))
-	}
-	committed, err := r.session.End(ctx, kgo.TransactionEndTry(failed == nil))
-	switch {
-	case err == nil && !committed && failed == nil:
-		r.log.Info("transaction aborted by a rebalance; its input is read again")
-	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		return fmt.Errorf("end transaction: %w", err)
-	case err != nil:
-		r.log.Warn("end transaction", zap.Error(err))
-	}
-	return nil
-}
-
-// prepare turns everything that was polled into the records to write:
-// partitions beside each other, the records of one in order. False: ctx ended.
-func (r *Runtime) prepare(ctx context.Context, fetches kgo.Fetches) ([]*kgo.Record, bool) {
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		all   []*kgo.Record
-		ended bool
-	)
-	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) == 0 {
-			return
-		}
-		r.deps.Metrics.consumed.WithLabelValues(p.Topic).Add(float64(len(p.Records)))
-		wg.Go(func() {
-			outputs := make([]*kgo.Record, 0, len(p.Records))
-			for _, in := range p.Records {
-				made, err := r.handle(ctx, in)
-				if err != nil {
-					mu.Lock()
-					ended = true
-					mu.Unlock()
-					return
-				}
-				outputs = append(outputs, made...)
-			}
-			mu.Lock()
-			all = append(all, outputs...)
-			mu.Unlock()
-		})
-	})
-	wg.Wait()
-	return all, !ended
-}
-
-// handle processes one record to its outputs, or its dead letter. It waits for
-// what is transient; its error is ctx's.
-func (r *Runtime) handle(ctx context.Context, in *kgo.Record) ([]*kgo.Record, error) {
-	trust := record.FromProducer
-	if in.Topic == topics.Redrive(r.cfg.Name) {
-		trust = record.FromHoldfast
-	}
-	env := record.Read(in, trust)
-	for {
+	var lastFence time.Time
+	for wait := waitFirst; ; {
 		began := time.Now()
-		made, err := r.process(ctx, env)
-		r.metrics.seconds.Observe(time.Since(began).Seconds())
-		if err == nil {
-			if len(made) == 0 {
-				r.metrics.filtered.Inc()
-			} else {
-				r.metrics.ok.Inc()
+		err := r.work(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrStuck):
+			return fmt.Errorf("processor %s: %w", r.cfg.Name, err)
+		case fenced(err) && r.cfg.Instance != "":
+			if !lastFence.IsZero() && time.Since(lastFence) < fencedTwice {
+				return fmt.Errorf("processor %s: %w: %w", r.cfg.Name, ErrFenced, err)
 			}
-			return made, nil
+			lastFence = time.Now()
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if time.Since(began) > waitMost {
+			wait = waitFirst
 		}
-		verdict, failure := holdfast.Judge(err)
-		if waits(verdict, failure) {
-			r.log.Warn("waiting", zap.String("origin", env.Event.Origin.String()), zap.Error(err))
-			if !sleep(ctx, waitAgain) {
-				return nil, ctx.Err()
-			}
-			continue
+		r.log.Warn("reading again from the committed offsets", zap.Duration("in", wait), zap.Error(err))
+		if !sleep(ctx, wait) {
+			return nil
 		}
-		r.metrics.failed.Inc()
-		return []*kgo.Record{r.deadLetter(env, failure)}, nil
+		wait = min(2*wait, waitMost)
 	}
 }
 
-// waits reports whether a failure is not the record's: a processor's
-// explicit transient error, a schema not known yet, the registry.
-func waits(v holdfast.Verdict, f holdfast.Failure) bool {
-	return v == holdfast.VerdictUnavailable || (v == holdfast.VerdictTransient && f.Class != holdfast.ClassUnknown && f.Class != holdfast.ClassTimeout)
-}
-
-func (r *Runtime) deadLetter(env *record.Envelope, f holdfast.Failure) *kgo.Record {
-	if f.Class == "" || f.Class == holdfast.ClassUnknown {
-		f.Class = holdfast.ClassTransform
-	}
-	env.Sink = r.cfg.Name
-	env.Fail(f, time.Now())
-	_, epoch := r.session.Client().GroupMetadata()
-	return env.ToDeadLetters(topics.DeadLetters(r.cfg.Name), env.At.Partition, epoch, topics.Group(r.cfg.Name))
-}
-
-// outputRecord renders the n-th output (from 1) of an event.
-func (r *Runtime) outputRecord(env *record.Envelope, n int, key string, value []byte) *kgo.Record {
-	id := env.Event.ID
-	if n > 1 {
-		id += "/" + strconv.Itoa(n)
-	}
-	out := &kgo.Record{Topic: r.cfg.Out, Key: []byte(key), Value: value, Timestamp: env.Event.Time}
-	for _, h := range env.Event.Headers {
-		if strings.HasPrefix(h.Name, "__") { // framing and other tools' own: they speak of the input
-			continue
-		}
-		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
-	}
-	out.Headers = append(out.Headers,
-		kgo.RecordHeader{Key: record.HeaderEventID, Value: []byte(id)},
-		kgo.RecordHeader{Key: record.HeaderParent, Value: []byte(env.Event.Origin.String())})
-	return out
-}
-
-// partitioner keeps the partition number of dead letters and places outputs by
-// key, as every other Kafka client does.
-type partitioner struct{}
-
-// ForTopic is for kgo.
-func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if strings.HasPrefix(topic, "dlq.") {
-		return kgo.ManualPartitioner().ForTopic(topic)
-	}
-	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
-}
-
+// sleep waits for d; false: ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -286,39 +162,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Metrics are shared by the processors of a process.
-type Metrics struct {
-	processed *prometheus.CounterVec
-	seconds   *prometheus.HistogramVec
-	consumed  *prometheus.CounterVec
-}
-
-// NewMetrics registers the processors' metrics. consumed is shared with delivery.
-func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Metrics {
-	m := &Metrics{
-		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_records_processed_total", Help: "Records a processor finished, by outcome.",
-		}, []string{"processor", "outcome"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "holdfast_process_duration_seconds", Help: "Duration of one call of a processor.",
-			Buckets: []float64{1e-5, 1e-4, 1e-3, .01, .1, 1, 5}, NativeHistogramBucketFactor: 1.1,
-		}, []string{"processor"}),
-		consumed: consumed,
-	}
-	reg.MustRegister(m.processed, m.seconds)
-	return m
-}
-
-type counters struct {
-	ok, filtered, failed prometheus.Counter
-	seconds              prometheus.Observer
-}
-
-func (m *Metrics) of(processor string) counters {
-	return counters{
-		ok:       m.processed.WithLabelValues(processor, "ok"),
-		filtered: m.processed.WithLabelValues(processor, "filtered"),
-		failed:   m.processed.WithLabelValues(processor, "failed"),
-		seconds:  m.seconds.WithLabelValues(processor),
+// lasting is a context that outlives ctx by grace: what was begun is ended
+// even when a stop is asked for meanwhile.
+func lasting(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		sleep(longer, grace)
+		cancel()
+	})
+	return longer, func() {
+		stop()
+		cancel()
 	}
 }

@@ -1,0 +1,3 @@
+package processing
+
+func beWorker() bool { return false }

@@ -1,0 +1,273 @@
+package processing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+)
+
+// errDoubt: a transaction failed after an earlier one had left records of this
+// session in memory; only a new session knows what is committed.
+var errDoubt = errors.New("transaction failed")
+
+// work runs one session until it fails or ctx ends.
+func (r *Runtime) work(ctx context.Context) error {
+	s, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.Close()
+	defer s.lanes.running.Wait()
+	defer cancel()
+	faults := faults{log: r.log}
+	for {
+		fetches := s.poll(ctx)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return ctx.Err()
+		}
+		if err := faults.look(fetches); err != nil {
+			return err
+		}
+		if s.moved.Swap(false) {
+			if err := s.startOver(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) { r.start(ctx, s, p) })
+		if !s.settle(ctx) {
+			return ctx.Err()
+		}
+		if err := r.transact(ctx, s); err != nil {
+			return err
+		}
+		if r.stuck.many() {
+			return ErrStuck
+		}
+	}
+}
+
+// poll returns what was fetched, or nothing as soon as a lane has something.
+func (s *session) poll(ctx context.Context) kgo.Fetches {
+	if len(s.lanes.all) == 0 {
+		return s.PollRecords(ctx, pollRecords)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-s.lanes.progress:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	fetches := s.PollRecords(ctx, pollRecords)
+	cancel()
+	<-done
+	return fetches
+}
+
+// start gives the records of a partition a lane.
+func (r *Runtime) start(ctx context.Context, s *session, p kgo.FetchTopicPartition) {
+	if len(p.Records) == 0 {
+		return
+	}
+	r.deps.Metrics.consumed.WithLabelValues(p.Topic).Add(float64(len(p.Records)))
+	ctx, cancel := context.WithCancel(ctx)
+	_, epoch := s.Client().GroupMetadata()
+	l := &lane{partition: partition{p.Topic, p.Partition}, records: p.Records, cancel: cancel}
+	s.lanes.all[l.partition] = l
+	s.lanes.running.Go(func() {
+		defer s.lanes.nudge()
+		for _, in := range l.records {
+			res, ok := r.handle(ctx, in, epoch, func() { l.wait(); s.lanes.nudge() })
+			if !ok {
+				return
+			}
+			l.finish(res)
+		}
+	})
+}
+
+// settle waits for lanes that will soon be ready. False: ctx ended.
+func (s *session) settle(ctx context.Context) bool {
+	timer := time.NewTimer(gather)
+	defer timer.Stop()
+	for s.lanes.busy() {
+		select {
+		case <-s.lanes.progress:
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// batch is what one transaction writes.
+type batch struct {
+	results []result
+	offsets map[partition]kgo.EpochOffset
+}
+
+func (s *session) take() batch {
+	b := batch{offsets: map[partition]kgo.EpochOffset{}}
+	for p, l := range s.lanes.all {
+		if results, next := l.take(); len(results) > 0 {
+			b.results = append(b.results, results...)
+			b.offsets[p] = next
+		}
+	}
+	return b
+}
+
+// transact writes what the lanes have ready, and the offsets behind it.
+func (r *Runtime) transact(ctx context.Context, s *session) error {
+	b := s.take()
+	if len(b.results) == 0 {
+		s.hold()
+		return nil
+	}
+	if err := s.Begin(); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	ctx, cancel := lasting(ctx, endGrace)
+	defer cancel()
+	first := kgo.AbortingFirstErrPromise(s.Client())
+	for _, res := range b.results {
+		for _, out := range res.outputs {
+			s.Produce(ctx, out, first.Promise())
+		}
+	}
+	failed := first.Err()
+	committed, err := s.End(kgo.PreTxnCommitFnContext(ctx, b.commitOnly), kgo.TransactionEndTry(failed == nil))
+	switch {
+	case err != nil:
+		return fmt.Errorf("end transaction: %w", errors.Join(err, failed))
+	case !committed && failed != nil:
+		return fmt.Errorf("%w: %w", errDoubt, failed)
+	case !committed && !s.moved.Swap(false) && s.lanes.acked():
+		return errDoubt // the client would not read again what it believes done
+	case !committed: // its input is read again, by whoever has the partitions now
+		s.forget()
+		return nil
+	}
+	for _, res := range b.results {
+		r.metrics.count(res.outcome)
+	}
+	s.advance()
+	return nil
+}
+
+// commitOnly makes the request commit what this transaction holds, and not all
+// that was polled: the rest is still in its lanes.
+func (b batch) commitOnly(req *kmsg.TxnOffsetCommitRequest) error {
+	byTopic := map[string][]kmsg.TxnOffsetCommitRequestTopicPartition{}
+	for p, next := range b.offsets {
+		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch = p.number, next.Offset, next.Epoch
+		part.Metadata = &req.MemberID
+		byTopic[p.topic] = append(byTopic[p.topic], part)
+	}
+	req.Topics = req.Topics[:0]
+	for name, parts := range byTopic {
+		t := kmsg.NewTxnOffsetCommitRequestTopic()
+		t.Topic, t.Partitions = name, parts
+		req.Topics = append(req.Topics, t) // the client adds the topic's id
+	}
+	return nil
+}
+
+// advance ends the lanes that are done, lets their partitions be fetched
+// again, and holds the others.
+func (s *session) advance() {
+	resume := map[string][]int32{}
+	for p, l := range s.lanes.all {
+		l.acked = true
+		if !l.done() {
+			continue
+		}
+		l.cancel()
+		delete(s.lanes.all, p)
+		if l.paused {
+			resume[p.topic] = append(resume[p.topic], p.number)
+		}
+	}
+	s.resume(resume)
+	s.hold()
+}
+
+// hold keeps the partitions of unfinished lanes from being fetched.
+func (s *session) hold() {
+	pause := map[string][]int32{}
+	for p, l := range s.lanes.all {
+		if !l.paused {
+			l.paused = true
+			pause[p.topic] = append(pause[p.topic], p.number)
+		}
+	}
+	if len(pause) > 0 {
+		s.Client().PauseFetchPartitions(pause)
+	}
+}
+
+func (s *session) resume(partitions map[string][]int32) {
+	if len(partitions) > 0 {
+		s.Client().ResumeFetchPartitions(partitions)
+	}
+}
+
+// forget drops what is held in memory; the client reads it again.
+func (s *session) forget() { s.resume(s.lanes.drop()) }
+
+// startOver follows a rebalance: what is held may be somebody else's now, and
+// what was just polled is read again from the committed offsets. Ending a
+// transaction that was never begun clears the session's own mark of the
+// rebalance, which would abort the next one.
+func (s *session) startOver(ctx context.Context) error {
+	s.forget()
+	if _, err := s.End(ctx, kgo.TryAbort); err != nil {
+		return fmt.Errorf("after a rebalance: %w", err)
+	}
+	return nil
+}
+
+// faults tells about fetch errors, once per partition and minute: records
+// lost to retention, batches that cannot be read, a lost session. Nothing is
+// skipped for any of them.
+type faults struct {
+	log  *zap.Logger
+	last map[partition]time.Time
+}
+
+// look returns an error for what only a new session mends.
+func (f *faults) look(fetches kgo.Fetches) error {
+	var fatal error
+	fetches.EachError(func(topic string, number int32, err error) {
+		if errors.Is(err, context.Canceled) {
+			return // our own wake-up
+		}
+		if fenced(err) {
+			fatal = err
+			return
+		}
+		p := partition{topic, number}
+		if time.Since(f.last[p]) < time.Minute {
+			return
+		}
+		if f.last == nil {
+			f.last = map[partition]time.Time{}
+		}
+		f.last[p] = time.Now()
+		f.log.Error("cannot read; nothing is skipped", zap.String("topic", topic), zap.Int32("partition", number), zap.Error(err))
+	})
+	return fatal
+}
