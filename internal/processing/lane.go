@@ -112,6 +112,15 @@ func (ls lanes) acked() bool {
 	return false
 }
 
+// begun tells at which offsets the lanes' records begin.
+func (ls lanes) begun() map[partition]int64 {
+	offsets := make(map[partition]int64, len(ls.all))
+	for p, l := range ls.all {
+		offsets[p] = l.records[0].Offset
+	}
+	return offsets
+}
+
 // drop forgets all lanes and returns the partitions that were paused for them.
 func (ls lanes) drop() map[string][]int32 {
 	paused := map[string][]int32{}

@@ -392,7 +392,7 @@ func TestFencedForGood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, nil)
 	a := w.runtime(Config{Instance: "a"}, processors.Func(upper), plain{})
-	h := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, TopLevel: true, Err: kerr.ProducerFenced})
+	h := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, TopLevel: true, Err: kerr.ProducerFenced, Count: -1})
 	defer h.Remove()
 	w.put(in, 0, good("x"))
 	ended := make(chan error, 1)

@@ -35,7 +35,7 @@ func (r *Runtime) work(ctx context.Context) error {
 			return err
 		}
 		if s.moved.Swap(false) {
-			if err := s.startOver(ctx); err != nil {
+			if err := s.startOver(ctx, fetches); err != nil {
 				return err
 			}
 			continue
@@ -157,8 +157,9 @@ func (r *Runtime) transact(ctx context.Context, s *session) error {
 	case !committed && !s.moved.Swap(false) && s.lanes.acked():
 		return errDoubt // the client would not read again what it believes done
 	case !committed: // its input is read again, by whoever has the partitions now
+		begun := s.lanes.begun()
 		s.forget()
-		return nil
+		return s.rewound(begun)
 	}
 	for _, res := range b.results {
 		r.metrics.count(res.outcome)
@@ -232,10 +233,30 @@ func (s *session) forget() { s.resume(s.lanes.drop()) }
 // what was just polled is read again from the committed offsets. Ending a
 // transaction that was never begun clears the session's own mark of the
 // rebalance, which would abort the next one.
-func (s *session) startOver(ctx context.Context) error {
+func (s *session) startOver(ctx context.Context, polled kgo.Fetches) error {
 	s.forget()
 	if _, err := s.End(ctx, kgo.TryAbort); err != nil {
 		return fmt.Errorf("after a rebalance: %w", err)
+	}
+	begun := map[partition]int64{}
+	polled.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) > 0 {
+			begun[partition{p.Topic, p.Partition}] = p.Records[0].Offset
+		}
+	})
+	return s.rewound(begun)
+}
+
+// rewound reports, after an abort, whether the client reads the records again
+// that began at these offsets. A partition that nobody has committed yet it
+// takes back to 0, which is out of range once the topic has lost its beginning
+// to retention; a new session finds where it begins.
+func (s *session) rewound(begun map[partition]int64) error {
+	committed := s.Client().CommittedOffsets()
+	for p, first := range begun {
+		if at, assigned := committed[p.topic][p.number]; assigned && at.Offset <= 0 && first > 0 {
+			return fmt.Errorf("%w before anything was committed", errDoubt)
+		}
 	}
 	return nil
 }
