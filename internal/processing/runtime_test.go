@@ -330,11 +330,7 @@ func TestAbortedFirstTransaction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, nil)
 	w.put(in, 0, good("gone"), good("gone"), good("a"), good("b"))
-	var del kadm.Offsets
-	del.Add(kadm.Offset{Topic: in, Partition: 0, At: 2})
-	if _, err := kadm.NewClient(w.client).DeleteRecords(t.Context(), del); err != nil {
-		t.Fatal(err)
-	}
+	deleteBefore(w, 2)
 	h := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration, Count: 1})
 	w.start(w.runtime(Config{Instance: "a"}, processors.Func(upper), plain{}))
 	w.read(out, 2, 10*time.Second)
@@ -424,6 +420,16 @@ func TestSizesFollowTheTopics(t *testing.T) {
 	}
 	if len(letters[1].Value) < 2_900_000 {
 		t.Errorf("dead letter of %d bytes", len(letters[1].Value))
+	}
+}
+
+// deleteBefore drops the beginning of the input's partition 0, as retention does.
+func deleteBefore(w *world, offset int64) {
+	w.t.Helper()
+	var del kadm.Offsets
+	del.Add(kadm.Offset{Topic: in, Partition: 0, At: offset})
+	if _, err := kadm.NewClient(w.client).DeleteRecords(w.t.Context(), del); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -28,15 +28,16 @@ type session struct {
 	*kgo.GroupTransactSession
 	// moved is set when partitions were taken away: what is held of them is
 	// somebody else's now, or is read again.
-	moved atomic.Bool
-	lanes lanes
+	moved  atomic.Bool
+	lanes  lanes
+	faults faults
 }
 
 // open makes a client, ends the transaction that a predecessor of our name
 // left open (its pending offsets would keep us from reading for 10 s) and
 // learns how large a record may be.
 func (r *Runtime) open(ctx context.Context) (*session, error) {
-	s := &session{lanes: newLanes()}
+	s := &session{lanes: newLanes(), faults: newFaults(r.log)}
 	inner, err := kgo.NewGroupTransactSession(r.options(s)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/zap"
 )
 
 // errDoubt: a transaction failed after an earlier one had left records of this
@@ -25,13 +24,12 @@ func (r *Runtime) work(ctx context.Context) error {
 	defer s.Close()
 	defer s.lanes.running.Wait()
 	defer cancel()
-	faults := faults{log: r.log}
 	for {
 		fetches := s.poll(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return ctx.Err()
 		}
-		if err := faults.look(fetches); err != nil {
+		if err := s.look(fetches); err != nil {
 			return err
 		}
 		if s.moved.Swap(false) {
@@ -40,6 +38,7 @@ func (r *Runtime) work(ctx context.Context) error {
 			}
 			continue
 		}
+		s.rested()
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) { r.start(ctx, s, p) })
 		if !s.settle(ctx) {
 			return ctx.Err()
@@ -53,8 +52,14 @@ func (r *Runtime) work(ctx context.Context) error {
 	}
 }
 
-// poll returns what was fetched, or nothing as soon as a lane has something.
+// poll returns what was fetched, or nothing as soon as a lane has something or
+// a partition has rested.
 func (s *session) poll(ctx context.Context) kgo.Fetches {
+	if until, any := s.faults.next(); any {
+		due, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		ctx = due
+	}
 	if len(s.lanes.all) == 0 {
 		return s.PollRecords(ctx, pollRecords)
 	}
@@ -86,12 +91,17 @@ func (r *Runtime) start(ctx context.Context, s *session, p kgo.FetchTopicPartiti
 	s.lanes.all[l.partition] = l
 	s.lanes.running.Go(func() {
 		defer s.lanes.nudge()
+		nudged := time.Now()
 		for _, in := range l.records {
 			res, ok := r.handle(ctx, in, epoch, func() { l.wait(); s.lanes.nudge() })
 			if !ok {
 				return
 			}
 			l.finish(res)
+			if time.Since(nudged) > gather { // slow; what is ready need not wait for the rest
+				nudged = time.Now()
+				s.lanes.nudge()
+			}
 		}
 	})
 }
@@ -227,7 +237,10 @@ func (s *session) resume(partitions map[string][]int32) {
 }
 
 // forget drops what is held in memory; the client reads it again.
-func (s *session) forget() { s.resume(s.lanes.drop()) }
+func (s *session) forget() {
+	s.resume(s.lanes.drop())
+	s.resume(s.faults.drop())
+}
 
 // startOver follows a rebalance: what is held may be somebody else's now, and
 // what was just polled is read again from the committed offsets. Ending a
@@ -259,36 +272,4 @@ func (s *session) rewound(begun map[partition]int64) error {
 		}
 	}
 	return nil
-}
-
-// faults tells about fetch errors, once per partition and minute: records
-// lost to retention, batches that cannot be read, a lost session. Nothing is
-// skipped for any of them.
-type faults struct {
-	log  *zap.Logger
-	last map[partition]time.Time
-}
-
-// look returns an error for what only a new session mends.
-func (f *faults) look(fetches kgo.Fetches) error {
-	var fatal error
-	fetches.EachError(func(topic string, number int32, err error) {
-		if errors.Is(err, context.Canceled) {
-			return // our own wake-up
-		}
-		if fenced(err) {
-			fatal = err
-			return
-		}
-		p := partition{topic, number}
-		if time.Since(f.last[p]) < time.Minute {
-			return
-		}
-		if f.last == nil {
-			f.last = map[partition]time.Time{}
-		}
-		f.last[p] = time.Now()
-		f.log.Error("cannot read; nothing is skipped", zap.String("topic", topic), zap.Int32("partition", number), zap.Error(err))
-	})
-	return fatal
 }
