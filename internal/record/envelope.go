@@ -101,7 +101,18 @@ func Read(r *kgo.Record, trust Trust) *Envelope {
 	if e.Event.ID == "" {
 		e.Event.ID = identity(&e.Event, e.At)
 	}
+	e.Event.ID = bounded(e.Event.ID)
 	return e
+}
+
+// bounded replaces an id that would not fit what we add to a record by its
+// hash, which tells events apart as well.
+func bounded(id string) string {
+	if len(id) <= MaxID {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
 // identity is the event id of a record that has no holdfast.event-id.
@@ -212,9 +223,9 @@ func (e *Envelope) To(topic string, partition int32, epoch int32) *kgo.Record {
 	w.bytes(HeaderProgress, e.Progress)
 	if e.Failure.Class != "" {
 		w.text(HeaderClass, string(e.Failure.Class))
-		w.text(HeaderCode, e.Failure.Code)
+		w.text(HeaderCode, clip(e.Failure.Code, maxWord))
 		w.positive(HeaderStatus, e.Failure.Status)
-		w.text(HeaderRequestID, e.Failure.RequestID)
+		w.text(HeaderRequestID, clip(e.Failure.RequestID, maxWord))
 	}
 	if e.Redrive.Count > 0 {
 		w.text(HeaderRedrive, e.Redrive.String())

@@ -44,6 +44,7 @@ const (
 
 // Bounds of what a record may carry besides its payload.
 const (
+	MaxID       = 1 << 10
 	MaxDetail   = 4 << 10
 	MaxAttempts = 4 << 10
 	MaxRequest  = 48 << 10
@@ -51,4 +52,6 @@ const (
 	// Headroom is what tiers, redrive and dead-letter topics allow above the
 	// max.message.bytes of their source, so that a record always fits.
 	Headroom = 96 << 10
+
+	maxWord = 128 // a vendor's code or request id
 )

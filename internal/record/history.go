@@ -26,7 +26,7 @@ const lastKept = 7
 // Add appends an entry and drops the oldest but the first beyond the bound.
 func (h History) Add(e Entry) History {
 	e.Time = e.Time.UTC().Truncate(time.Millisecond)
-	e.Code, e.RequestID = clip(e.Code, 128), clip(e.RequestID, 128)
+	e.Code, e.RequestID = clip(e.Code, maxWord), clip(e.RequestID, maxWord)
 	next := append(h[:len(h):len(h)], e)
 	if extra := len(next) - 1 - lastKept; extra > 0 {
 		next = append(next[:1:1], next[1+extra:]...)
