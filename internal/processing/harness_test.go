@@ -301,6 +301,7 @@ func once(t *testing.T, records []*kgo.Record, want []string) {
 // cable is a network that can be pulled: a process killed with SIGKILL says no
 // more, whatever its goroutines still try.
 type cable struct {
+	base  func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	cut   bool
@@ -309,7 +310,11 @@ type cable struct {
 var errCut = errors.New("no network")
 
 func (c *cable) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	dial := c.base
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn, err := dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
