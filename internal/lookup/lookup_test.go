@@ -189,7 +189,9 @@ func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
 	receipt, err := json.Marshal(lookup.Receipt{VendorIDs: lookup.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}, Attempts: 2, At: time.Now().Add(time.Second)})
 	b.must(err)
 	key := []byte(b.sink.Name + "/crm/inv_1")
-	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, 2)
+	about, err := b.look.Admin.ListTopics(b.ctx, topics.Receipts) // shared with other tests of this cluster
+	b.must(err)
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
 	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
 	expect(lookup.Delivered, b.sink.Redrive()+"-1@0", 4)
 	b.settle(b.sink, b.sink.Redrive(), 1)
