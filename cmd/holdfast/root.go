@@ -34,6 +34,7 @@ type globals struct {
 func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		configCommand(g),
+		demoCommand(g),
 		devCommand(g),
 		dlqCommand(g),
 		findCommand(g),

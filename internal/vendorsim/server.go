@@ -81,6 +81,13 @@ func Start(o Options) (*Server, error) {
 // URL is the simulator's base URL.
 func (s *Server) URL() string { return s.url }
 
+// Applied lists what took effect, as /_sim/applied does.
+func (s *Server) Applied() []Applied {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.ledger()
+}
+
 // Close stops the simulator.
 func (s *Server) Close() {
 	_ = s.http.Close()

@@ -115,6 +115,11 @@ func (s *Server) createCustomer(f url.Values) reply {
 	return reply{status: http.StatusOK, body: c, object: c, kind: "customer", event: key, store: true}
 }
 
+// refuses reports whether /_sim/refuse names the event.
+func (s *Server) refuses(event string) bool {
+	return slices.ContainsFunc(s.refused, func(part string) bool { return part != "" && strings.Contains(event, part) })
+}
+
 var currency = regexp.MustCompile(`^[a-z]{3}$`)
 
 func (s *Server) createInvoice(f url.Values) reply {
@@ -133,13 +138,11 @@ func (s *Server) createInvoice(f url.Values) reply {
 		}
 	}
 	event := f.Get(eventField)
-	for _, part := range s.refused {
-		if part != "" && strings.Contains(event, part) {
-			// A refusal that Stripe stores: the same key gets it for ever.
-			r := refusal(http.StatusPaymentRequired, "card_error", "card_declined", "", "Your card was declined.")
-			r.store = true
-			return r
-		}
+	if s.refuses(event) {
+		// A refusal that Stripe stores: the same key gets it for ever.
+		r := refusal(http.StatusPaymentRequired, "card_error", "card_declined", "", "Your card was declined.")
+		r.store = true
+		return r
 	}
 	inv := object("invoice", "in_", len(s.state.order), f)
 	inv["customer"], inv["currency"], inv["status"], inv["description"] = f.Get("customer"), f.Get("currency"), "draft", nullable(f.Get("description"))
@@ -313,6 +316,9 @@ func send(w http.ResponseWriter, status int, body any) {
 // hook records any POST or PUT, once per idempotency key.
 func (s *Server) hook(w http.ResponseWriter, x *exchange) {
 	s.idempotently(w, x, func(x *exchange) reply {
+		if s.refuses(x.event) {
+			return refusal(http.StatusUnprocessableEntity, "invalid_request_error", "refused", "", "Refused on request.")
+		}
 		o := map[string]any{"id": "hook_" + strconv.Itoa(len(s.state.order)+1), "object": "hook"}
 		return reply{status: http.StatusOK, body: map[string]bool{"ok": true}, object: o, kind: "hook", event: x.event, store: true}
 	})
