@@ -15,15 +15,15 @@ type hold struct {
 }
 
 const (
-	firstBackoff = time.Second
+	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
 )
 
-// backoff returns the wait for one more hold in a row: 1s, 2s, 4s … 1m.
+// backoff returns the wait for one more hold in a row: 250ms, 500ms, 1s … 1m.
 func (h *hold) backoff() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := firstBackoff << min(h.streak, 6)
+	d := firstBackoff << min(h.streak, 8)
 	return min(d, maxBackoff)
 }
 

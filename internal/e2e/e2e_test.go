@@ -241,7 +241,7 @@ func TestP1P2KillsAndAFailingVendorOnRealKafka(t *testing.T) { //nolint:parallel
 		roles[role] = b.start(role)
 		t.Logf("%s killed with SIGKILL, ready again %d ms after its start", role, time.Since(restarted).Milliseconds())
 	}
-	b.until(4*time.Minute, "every invoice applied", func() bool {
+	b.until(2*time.Minute+time.Duration(events)*50*time.Millisecond, "every invoice applied", func() bool {
 		held := b.applied()
 		for _, id := range want {
 			if held[id].Applies == 0 {

@@ -76,7 +76,6 @@ func fail(w http.ResponseWriter, kind string) {
 	status, _ := strconv.Atoi(kind)
 	switch {
 	case status == http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "1")
 		w.Header().Set("Stripe-Rate-Limited-Reason", "global-rate")
 		stripeError(w, status, "invalid_request_error", "rate_limit", "", "Too many requests.")
 	case status == http.StatusUnauthorized:
