@@ -44,11 +44,7 @@ func newBench(t *testing.T) *bench {
 		t.Skip("no real services: `make test` starts them where a JDK and Maven are")
 	}
 	b := &bench{t: t, dir: t.TempDir()}
-	b.binary = filepath.Join(b.dir, "holdfast")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", b.binary, "holdfast.internal/cmd/holdfast")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	b.binary = build(t)
 	vendor, err := vendorsim.Start(vendorsim.Options{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +79,16 @@ egress: {allow_http: true, allow_cidrs: [127.0.0.0/8]}
 	t.Cleanup(func() { _ = b.box.Close() })
 	b.rows = b.box.DB()
 	return b
+}
+
+// build compiles the binary that the tests run.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "holdfast")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "holdfast.internal/cmd/holdfast").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // must runs a command of the binary and returns its stdout.
