@@ -15,11 +15,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"golang.org/x/term"
 	"golang.org/x/time/rate"
 
 	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/embedded"
 	"holdfast.internal/internal/example"
+	"holdfast.internal/internal/lookup"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/internal/vendorsim"
 	"holdfast.internal/producers/outbox"
@@ -269,7 +271,44 @@ func (d *devStack) run(ctx context.Context, g *globals, o devOptions) error {
 			d.log.Error("ready file", zap.Error(err))
 		}
 		_, _ = fmt.Fprintln(g.out, "ready")
+		if terminal(g.out) {
+			go d.statusLine(ctx, g.out)
+		}
 	})
+}
+
+// terminal reports whether somebody watches.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+const statusEvery = 2 * time.Second
+
+// statusLine rewrites one line with how things stand, until ctx ends.
+func (d *devStack) statusLine(ctx context.Context, w io.Writer) {
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
+	look := d.app.conn.lookup()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		rows, err := look.Lag(ctx, lookup.LagBudget())
+		if err != nil {
+			continue
+		}
+		var live, waiting, dead int64
+		for _, l := range rows {
+			live, dead = live+l.Live, dead+l.DLQ
+			for _, tier := range l.Retry {
+				waiting += tier.Waiting
+			}
+		}
+		_, _ = fmt.Fprintf(w, "\r\x1b[Kat Stripe %d objects · on the way %d · waiting in tiers %d · dead letters %d", len(d.vendor.Applied()), live, waiting, dead)
+	}
 }
 
 func (d *devStack) readiness() readiness {
