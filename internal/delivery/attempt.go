@@ -23,13 +23,13 @@ const againAfter = 300 * time.Millisecond
 var errSinkPanic = errors.New("the sink panicked")
 
 // work sends records until the scheduler is closed.
-func (w *Worker) work(ctx context.Context) {
+func (w *Worker) work() {
 	for {
 		t := w.sched.next()
 		if t == nil {
 			return
 		}
-		w.handle(ctx, t)
+		w.handle(t.part.sends, t)
 	}
 }
 
@@ -43,7 +43,7 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 		w.settleTombstone(ctx, t)
 		return
 	}
-	if w.hold.wait(ctx) != nil || w.limiter.Wait(ctx) != nil {
+	if w.hold.wait(t.part.waits) != nil || w.limiter.Wait(t.part.waits) != nil {
 		w.sched.abandon(t)
 		return
 	}
@@ -55,8 +55,8 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 	a := w.attempt(t)
 	err := w.send(ctx, t, a)
 	if ctx.Err() != nil && err != nil {
-		// Cancelled by the end of the worker: whatever the sink says about it
-		// says nothing about the destination.
+		// Cancelled by the end of the worker or of its partition: whatever the
+		// sink says about it says nothing about the destination.
 		w.sched.abandon(t)
 		return
 	}

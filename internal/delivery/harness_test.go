@@ -184,3 +184,17 @@ func (w *world) delivered() int {
 	defer w.mu.Unlock()
 	return len(w.settled)
 }
+
+// all returns every attempt so far.
+func (w *world) all() []attempt {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]attempt(nil), w.attempts...)
+}
+
+// isDelivered reports whether an event was.
+func (w *world) isDelivered(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.settled[id].IsZero()
+}

@@ -1,5 +1,7 @@
 package delivery
 
+import "context"
+
 // partition is one assignment of one partition to this worker. It is guarded
 // by the scheduler's mutex.
 type partition struct {
@@ -14,7 +16,11 @@ type partition struct {
 	closed bool
 	// draining is set before: what is in flight may still settle.
 	draining bool
-	active   int // tasks taken from lanes and not given back
+	// waits ends when the partition drains: what has not been sent yet is not
+	// sent any more. sends ends when it is closed: what is in flight is given up.
+	waits, sends         context.Context //nolint:containedctx // they are the partition's life
+	stopWaits, stopSends context.CancelFunc
+	active               int // tasks taken from lanes and not given back
 
 	window    []settled // unfinished records and the finished ones behind them, by offset
 	committed int64     // last offset handed to a commit, -1 for none
@@ -32,8 +38,11 @@ type settled struct {
 	done   bool
 }
 
-func newPartition(topic string, num int32, tier int) *partition {
-	return &partition{topic: topic, num: num, tier: tier, committed: -1, next: -1}
+func newPartition(life context.Context, topic string, num int32, tier int) *partition {
+	p := &partition{topic: topic, num: num, tier: tier, committed: -1, next: -1}
+	p.sends, p.stopSends = context.WithCancel(life)
+	p.waits, p.stopWaits = context.WithCancel(p.sends)
+	return p
 }
 
 // add notes that a record was read. Offsets rise; gaps (transaction markers,

@@ -323,6 +323,7 @@ func (s *scheduler) revoke(ctx context.Context, lost map[string][]int32) offsets
 		}
 		last.add(p, p.committable())
 		p.closed = true
+		p.stopSends()
 	}
 	return last
 }
@@ -331,6 +332,7 @@ func (s *scheduler) revoke(ctx context.Context, lost map[string][]int32) offsets
 // flight are left, and those that head a lane, which next passes over.
 func (s *scheduler) drain(p *partition) {
 	p.draining = true
+	p.stopWaits()
 	mine := func(t *task) bool { return t.part == p }
 	kept := s.timed[:0]
 	for _, t := range s.timed {
@@ -389,6 +391,17 @@ func (s *scheduler) close() {
 	s.closed = true
 	s.work.Broadcast()
 	s.room.Broadcast()
+}
+
+// stopWaits ends every wait before a send: the worker stops.
+func (s *scheduler) stopWaits() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, parts := range s.parts {
+		for _, p := range parts {
+			p.stopWaits()
+		}
+	}
 }
 
 // waitIdle returns when nothing is in flight, or ctx ends.

@@ -56,6 +56,9 @@ type Worker struct {
 	meters   *meters
 
 	moves sync.WaitGroup // waits between tries of a move
+	// life ends when nothing may be sent any more, at the end of the drain.
+	life    context.Context //nolint:containedctx // the client calls back before Run and outside of it
+	endLife context.CancelFunc
 	// commits orders a commit before or after a revoke, never across it.
 	commits sync.Mutex
 	ready   chan struct{}
@@ -77,6 +80,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		meters:   deps.Metrics.of(cfg),
 		ready:    make(chan struct{}),
 	}
+	w.life, w.endLife = context.WithCancel(context.Background())
 	w.reconciler, _ = deps.Sink.(sinks.Reconciler)
 	opts := append([]kgo.Opt{}, deps.Kafka...)
 	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance)...)
@@ -93,6 +97,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
+		w.endLife()
 		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
 	}
 	w.client = client
@@ -106,15 +111,13 @@ func (w *Worker) Ready() <-chan struct{} { return w.ready }
 // waited for, settled offsets are committed, and Run returns within 25 s also
 // with a silent broker and a hung vendor.
 func (w *Worker) Run(ctx context.Context) error {
-	// Sends outlive ctx for as long as the drain may take.
-	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopSending()
+	defer w.endLife()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 
 	var slots, helpers sync.WaitGroup
 	for range w.cfg.Concurrency {
-		slots.Go(func() { w.work(sending) })
+		slots.Go(w.work)
 	}
 	helpers.Go(func() { w.sched.runTimers(background, w.resume) })
 	helpers.Go(func() { w.commitLoop(background) })
@@ -124,10 +127,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.poll(ctx)
 
 	w.sched.close()
+	w.sched.stopWaits()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownDrain)
 	w.sched.waitIdle(drain)
 	cancel()
-	stopSending()
+	w.endLife()
 	stopBackground()
 	helpers.Wait()
 	w.commit(context.WithoutCancel(ctx), shutdownTimeout)
@@ -208,7 +212,7 @@ func (w *Worker) assigned(_ context.Context, _ *kgo.Client, added map[string][]i
 			tier = -1
 		}
 		for _, num := range nums {
-			w.sched.assign(newPartition(topic, num, tier))
+			w.sched.assign(newPartition(w.life, topic, num, tier))
 		}
 		// A partition that comes back may still be paused from its last stay.
 		w.client.ResumeFetchPartitions(map[string][]int32{topic: nums})
