@@ -4,6 +4,7 @@
 #   services.sh up     start them; BROKERS=3 for three brokers, replication factor 3
 #   services.sh down   stop them and leave nothing behind
 #   services.sh env    print what runs where, as shell variables
+#   services.sh bounce N   kill broker N with SIGKILL and start it again
 #
 # Everything comes from Maven Central and is kept in .cache/; a JDK of 17 or
 # later and Maven are all that is needed. STATE names the folder that says what
@@ -71,8 +72,9 @@ jar_extract() {
 start() {
   local name=$1
   shift
-  setsid "$@" >"$data/$name.log" 2>&1 </dev/null &
+  setsid "$@" >>"$data/$name.log" 2>&1 </dev/null &
   echo "$!" >>"$state/pids"
+  echo "$!" >"$state/$name.pid"
 }
 
 # await NAME PORT: until the port answers.
@@ -87,6 +89,10 @@ await() {
 }
 
 kafka() { "$java" -Xmx512m -cp "$cache/kafka/*" "-Dlog4j2.configurationFile=$here/log4j2.properties" "$@"; }
+
+start_broker() {
+  start "kafka-$1" "$java" -Xmx512m -cp "$cache/kafka/*" "-Dlog4j2.configurationFile=$here/log4j2.properties" kafka.Kafka "$data/kafka-$1.properties"
+}
 
 start_kafka() {
   local id voters="" seeds="" ports=() controllers=()
@@ -122,7 +128,7 @@ share.coordinator.state.topic.min.isr=$isr
 group.initial.rebalance.delay.ms=0
 CONF
     kafka kafka.tools.StorageTool format -t "$cluster" -c "$data/kafka-$id.properties" >>"$data/format.log"
-    start "kafka-$id" "$java" -Xmx512m -cp "$cache/kafka/*" "-Dlog4j2.configurationFile=$here/log4j2.properties" kafka.Kafka "$data/kafka-$id.properties"
+    start_broker "$id"
   done
   for id in $(seq "$brokers"); do await "kafka-$id" "${ports[id - 1]}"; done
   kafka_addrs=${seeds%,}
@@ -202,6 +208,22 @@ next:
 NEXT
 }
 
+# A broker dies as in a power cut and comes back with the same address and data.
+# Its leadership moves once its session has ended (9 s), or when it is back.
+bounce() {
+  local name=kafka-$1 pid port
+  [ -f "$state/$name.pid" ] || die "no broker $1 runs: services.sh up first"
+  java=$(find_java)
+  data=$(cat "$state/data")
+  pid=$(cat "$state/$name.pid")
+  kill -KILL -- "-$pid" 2>/dev/null || true
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  sed -i "/^$pid\$/d" "$state/pids"
+  start_broker "$1"
+  port=$(sed -n 's|^advertised.listeners=PLAINTEXT://127.0.0.1:||p' "$data/$name.properties")
+  await "$name" "$port"
+}
+
 down() {
   local pid
   if [ -f "$state/pids" ]; then
@@ -222,5 +244,6 @@ case "${1:-}" in
 up) up ;;
 down) down ;;
 env) cat "$state/env" ;;
-*) die "usage: services.sh up|down|env" ;;
+bounce) bounce "${2:?which broker}" ;;
+*) die "usage: services.sh up|down|env|bounce N" ;;
 esac
