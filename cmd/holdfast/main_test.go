@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 // type it, against a broker and a registry of its own.
 //
 //	$KAFKA, $REGISTRY   their addresses
+//	$LISTEN             a free one, for http.listen
 //	exits CODE CMD...   runs a command that must end with this exit code
 //	piped CMD | CMD     runs two commands joined by a pipe
 //	bury SINK TOPIC     writes the records of a topic to the dead letters of a sink
@@ -52,8 +54,21 @@ func services(e *testscript.Env) error {
 	e.Defer(registry.Close)
 	e.Setenv("KAFKA", broker.Addrs()[0])
 	e.Setenv("REGISTRY", registry.URL())
+	listen, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	e.Setenv("LISTEN", listen)
 	e.Setenv("NO_COLOR", "1")
 	return nil
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding loopback does not wait
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // exits runs a command that must end with a code; stdout and stderr can be

@@ -38,6 +38,7 @@ func commands(g *globals) []*cobra.Command {
 		devCommand(g),
 		dlqCommand(g),
 		findCommand(g),
+		healthcheckCommand(g),
 		lagCommand(g),
 		outboxCommand(g),
 		produceCommand(g),
