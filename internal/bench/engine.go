@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/delivery"
+	"holdfast.internal/internal/kafka"
+	"holdfast.internal/sinks"
+	"holdfast.internal/sinks/http"
+)
+
+// unlimited is a rate that is accounted for and never reached.
+const unlimited = 1_000_000
+
+// deliverEngine is holdfast's engine with the http sink and everything on:
+// order, tiers, a rate limit, metrics.
+func deliverEngine(ctx context.Context, j job, m *meter) error {
+	opts, err := kafka.Options(kafka.Config{Brokers: j.Brokers})
+	if err != nil {
+		return err
+	}
+	loopback := sinks.Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	inner, err := http.New(http.Config{URL: j.Vendor}, sinks.Deps{
+		Name: j.Sink, Concurrency: j.InFlight,
+		HTTP: sinks.NewHTTPClient(loopback, sinks.ClientOptions{Concurrency: j.InFlight}),
+	})
+	if err != nil {
+		return err
+	}
+	counted := sinks.Func(func(ctx context.Context, a *sinks.Attempt) error {
+		err := inner.Deliver(ctx, a)
+		if err == nil {
+			m.tick()
+		}
+		return err
+	})
+	metrics := prometheus.NewRegistry()
+	w, err := delivery.New(delivery.Config{
+		Sink: j.Sink, Source: j.Source, Tiers: tiers(), Ordered: j.Ordered, Concurrency: j.InFlight,
+		Rate: unlimited, Burst: unlimited, Timeout: 15 * time.Second,
+	}, delivery.Deps{
+		Sink: counted, Open: open, Kafka: opts, Log: zap.NewNop(),
+		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
+	})
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// open leaves the value as it is: what is compared is delivery, not Avro.
+func open(_ context.Context, _ string, wire []byte, _ []holdfast.Header) (holdfast.Value, error) {
+	return plain(wire), nil
+}
+
+// plain is a value that is JSON already.
+type plain []byte
+
+// Schema names no record.
+func (plain) Schema() string { return "bench.Record" }
+
+// Decode decodes nothing: the http sink asks for JSON alone.
+func (plain) Decode(any) error { return nil }
+
+// Fields has none.
+func (plain) Fields() (map[string]any, error) { return map[string]any{}, nil }
+
+// JSON is the value.
+func (p plain) JSON() ([]byte, error) { return p, nil }
