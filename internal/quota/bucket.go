@@ -1,0 +1,195 @@
+package quota
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Bounds on the wait that is told: a share may grow meanwhile.
+const (
+	minWait = 100 * time.Microsecond
+	maxWait = 250 * time.Millisecond
+)
+
+// Bucket is one process's part of a limit. It starts empty. Safe for use by
+// several goroutines.
+type Bucket struct {
+	limit Limit
+	local bool
+
+	mu      sync.Mutex
+	ceiling share // the limit, lowered by the vendor
+	agreed  share // what the others know of it
+	shares  []func() float64
+	tokens  *tokens
+	meter   meter
+	urgent  bool // something that the granter should hear soon
+
+	granted lease
+	share   share // while granted lives
+	by      string
+	round   uint64
+	static  lease
+}
+
+// Local returns a bucket that has the whole limit for itself.
+func Local(l Limit) *Bucket {
+	b := newBucket(l)
+	b.local = true
+	return b
+}
+
+func newBucket(l Limit) *Bucket {
+	b := &Bucket{limit: l, ceiling: share{Rate: float64(l.Rate), Burst: float64(max(1, l.Burst))}, tokens: newTokens()}
+	b.agreed = b.ceiling
+	return b
+}
+
+// Take takes n tokens if they are there now; else it says when to ask again,
+// 250 ms at most, and takes none. n above the burst of the limit counts as the
+// burst. now may be stale: a process can be stopped on the way here, so the
+// clock is asked again.
+func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
+	if b.limit.Rate == rate.Inf {
+		return true, 0
+	}
+	if t := time.Now(); t.After(now) {
+		now = t
+	}
+	return b.take(now, n)
+}
+
+func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(now)
+	n = min(n, b.ceiling.Burst)
+	ok, wait = b.tokens.take(now, n)
+	if ok {
+		b.meter.took(now, n)
+		return true, 0
+	}
+	if b.meter.refuse(now, n, wait > maxWait) {
+		b.urgent = true
+	}
+	return false, max(minWait, min(wait, maxWait))
+}
+
+// Limit is this process's own rate now, in tokens per second.
+func (b *Bucket) Limit() rate.Limit {
+	if b.limit.Rate == rate.Inf {
+		return rate.Inf
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(time.Now())
+	return rate.Limit(b.tokens.share.Rate)
+}
+
+// SetRate is what the vendor said about the whole limit. Less than configured
+// is the new ceiling for all replicas, within a round; more raises it again,
+// up to what is configured.
+func (b *Bucket) SetRate(r rate.Limit) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lowered := min(float64(r), float64(b.limit.Rate))
+	if lowered == b.ceiling.Rate {
+		return
+	}
+	b.ceiling.Rate = max(0, lowered)
+	b.urgent = true
+	b.look(time.Now())
+}
+
+// look brings the tokens up to what may be used now.
+func (b *Bucket) look(now time.Time) {
+	now = b.tokens.later(now)
+	switch {
+	case b.local:
+		b.tokens.set(now, b.ceiling)
+	case b.granted.live(now):
+		b.tokens.set(now, b.share.atMost(b.ceiling))
+	case b.static.live(now):
+		part := b.ceiling.atMost(b.agreed).times(b.fraction())
+		if part.Rate < b.tokens.share.Rate {
+			b.tokens.lower(now, part)
+			return
+		}
+		b.tokens.set(now, part)
+	default:
+		b.tokens.set(now, share{})
+	}
+}
+
+// fraction is the part of the limit that is this process's by itself.
+func (b *Bucket) fraction() float64 {
+	var sum float64
+	for _, s := range b.shares {
+		sum += s()
+	}
+	return max(0, min(sum, 1))
+}
+
+// grant puts the share of a round in the place of what was there.
+func (b *Bucket) grant(now time.Time, by string, round uint64, s share, until lease) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(now)
+	if by == b.by && round <= b.round {
+		return
+	}
+	if shrinks := s.Rate < b.share.Rate || s.Burst < b.share.Burst; shrinks {
+		b.urgent = true // others wait for it
+	}
+	b.by, b.round, b.share, b.granted, b.static = by, round, s, until, lease{}
+	b.look(now)
+}
+
+// fallBack lets the bucket go by its static share.
+func (b *Bucket) fallBack(now time.Time, until lease) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(now)
+	b.static = until
+	b.look(now)
+}
+
+// drop ends what was granted: the process leaves.
+func (b *Bucket) drop(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.granted, b.static = lease{}, lease{}
+	b.look(now)
+}
+
+// agree is told the smallest limit that anybody knows.
+func (b *Bucket) agree(total share) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.agreed = total
+}
+
+// presses reports whether a demand should go out before its time.
+func (b *Bucket) presses() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.urgent
+}
+
+func (b *Bucket) idle(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.meter.idle(now)
+}
+
+// want is what the process demands now.
+func (b *Bucket) want(now time.Time) want {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.urgent = false
+	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round}
+	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
+	return w
+}

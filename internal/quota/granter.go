@@ -1,0 +1,150 @@
+package quota
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Times of a granter.
+const (
+	// claimAgain is how long a claim may take to be read back.
+	claimAgain = time.Second
+	// roundLeast shows the others that the granter lives, also while nobody asks.
+	roundLeast = 500 * time.Millisecond
+)
+
+// granter divides the limits while its process owns partition 0.
+type granter struct {
+	id   string
+	term time.Duration
+
+	owner   bool
+	reigns  bool      // its claim was read, and no other since
+	claimAt time.Time // when to claim, while it does not reign
+	from    time.Time // nothing is granted before
+
+	round   uint64
+	ruled   time.Time
+	limits  map[string]*granted
+	pending bool // a demand was read since the last round
+}
+
+// granted is one limit.
+type granted struct {
+	ledger *ledger
+	slots  slots
+	told   map[string]told
+}
+
+// told is what a holder was granted last.
+type told struct {
+	seq   uint64
+	share share
+}
+
+// counted is how long a share counts as held after its demand was read: its
+// term, and what two clocks may differ in that time.
+func counted(term time.Duration) time.Duration { return term + term/20 }
+
+func (g *granter) own(owner bool) {
+	g.owner, g.reigns, g.claimAt = owner, false, time.Time{}
+}
+
+// read takes in a record that counts.
+func (g *granter) read(now time.Time, m *message) {
+	switch {
+	case m.Claim:
+		// Whoever lost a claim to another claims again only after a term: an
+		// owner that is none any more learns of it in that time.
+		g.reigns = g.owner && m.From == g.id
+		g.claimAt = now.Add(counted(g.term))
+		g.wait(now)
+	case m.Demand != nil && m.Demand.Static:
+		g.wait(now)
+	case m.Demand != nil:
+		g.demand(m.From, m.Demand)
+	}
+}
+
+// wait lets everything end that others may hold, and what was granted with it.
+func (g *granter) wait(now time.Time) {
+	g.from = now.Add(counted(g.term))
+	g.limits = map[string]*granted{}
+}
+
+func (g *granter) demand(from string, d *demand) {
+	g.pending = true
+	for _, l := range g.limits {
+		if d.Gone {
+			l.ledger.gone(from)
+			delete(l.told, from)
+		}
+	}
+	for _, w := range d.Limits {
+		if l := g.limits[w.Limit]; l != nil && w.By == g.id {
+			l.ledger.ack(from, w.Ack)
+		}
+	}
+}
+
+// act returns the claim or the round that is due, or nil.
+func (g *granter) act(now time.Time, b *board) *message {
+	switch {
+	case !g.owner:
+		return nil
+	case !g.reigns && now.Before(g.claimAt):
+		return nil
+	case !g.reigns:
+		g.claimAt = now.Add(claimAgain)
+		return &message{From: g.id, Claim: true}
+	case !g.pending && now.Sub(g.ruled) < roundLeast:
+		return nil
+	}
+	g.round++
+	g.ruled, g.pending = now, false
+	r := &round{N: g.round}
+	if !now.Before(g.from) {
+		for _, name := range b.limits(now) {
+			r.Grants = append(r.Grants, g.divide(now, name, b)...)
+		}
+	}
+	return &message{From: g.id, Round: r}
+}
+
+// divide grants one limit: to those whose demand is new, and to those whose
+// share changes.
+func (g *granter) divide(now time.Time, name string, b *board) []grant {
+	l := g.limits[name]
+	if l == nil {
+		l = &granted{ledger: newLedger(), told: map[string]told{}}
+		g.limits[name] = l
+	}
+	l.ledger.expire(now)
+	total, _ := b.total(now, name)
+	seqs, until := map[string]uint64{}, map[string]time.Time{}
+	var askers []asker
+	for id, s := range b.askers(now, name) {
+		seqs[id], until[id] = s.seq, s.read.Add(counted(g.term))
+		askers = append(askers, asker{id: id, want: min(s.Want, total.Rate), need: min(s.Need, total.Burst)})
+	}
+	slices.SortFunc(askers, func(a, b asker) int { return cmp.Compare(a.id, b.id) })
+	parts := divide(total, l.slots.turns(now, total, askers))
+	for _, a := range askers {
+		if _, ok := parts[a.id]; !ok {
+			parts[a.id] = share{}
+		}
+	}
+	given := l.ledger.grant(total, parts, g.round, until)
+	l.slots.granted(now, parts, given)
+	var grants []grant
+	for _, a := range askers {
+		t := told{seq: seqs[a.id], share: given[a.id]}
+		if l.told[a.id] == t {
+			continue
+		}
+		l.told[a.id] = t
+		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share})
+	}
+	return grants
+}

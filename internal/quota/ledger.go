@@ -1,0 +1,99 @@
+package quota
+
+import (
+	"slices"
+	"time"
+)
+
+// promise is a share that its holder may be using until then.
+type promise struct {
+	share share
+	round uint64
+	until time.Time
+}
+
+// ledger is what of one limit has been promised. A holder may use any of its
+// promises that have not ended: nobody knows which round it has read.
+type ledger struct{ held map[string][]promise }
+
+func newLedger() *ledger { return &ledger{held: map[string][]promise{}} }
+
+// expire forgets what has ended.
+func (l *ledger) expire(now time.Time) {
+	for id := range l.held {
+		l.keep(id, func(p promise) bool { return now.Before(p.until) })
+	}
+}
+
+// ack forgets what a holder has given up: it runs on the share of that round.
+func (l *ledger) ack(id string, round uint64) {
+	if slices.ContainsFunc(l.held[id], func(p promise) bool { return p.round == round }) {
+		l.keep(id, func(p promise) bool { return p.round >= round })
+	}
+}
+
+func (l *ledger) keep(id string, keep func(promise) bool) {
+	l.held[id] = slices.DeleteFunc(l.held[id], func(p promise) bool { return !keep(p) })
+	if len(l.held[id]) == 0 {
+		delete(l.held, id)
+	}
+}
+
+// gone forgets a holder that has stopped.
+func (l *ledger) gone(id string) { delete(l.held, id) }
+
+// most is what a holder may be using at most.
+func (l *ledger) most(id string) share {
+	var most share
+	for _, p := range l.held[id] {
+		most = most.atLeast(p.share)
+	}
+	return most
+}
+
+// promised is what all holders may be using at most.
+func (l *ledger) promised() share {
+	var sum share
+	for id := range l.held {
+		sum = sum.plus(l.most(id))
+	}
+	return sum
+}
+
+// grant promises parts of total, and returns what it promised. Who is to have
+// less gets that; who is to have more gets as much of it as nobody holds.
+func (l *ledger) grant(total share, parts map[string]share, round uint64, until map[string]time.Time) map[string]share {
+	free := total.minus(l.promised())
+	var growth share
+	for id, part := range parts {
+		growth = growth.plus(part.minus(l.most(id)))
+	}
+	given := make(map[string]share, len(parts))
+	for id, part := range parts {
+		most := l.most(id)
+		more := part.minus(most)
+		given[id] = part.atMost(most).plus(share{
+			Rate:  more.Rate * portion(free.Rate, growth.Rate),
+			Burst: more.Burst * portion(free.Burst, growth.Burst),
+		})
+	}
+	for id, s := range given {
+		p := promise{share: s, round: round, until: until[id]}
+		if n := len(l.held[id]); n > 0 && l.held[id][n-1].same(p) {
+			continue
+		}
+		l.held[id] = append(l.held[id], p)
+	}
+	return given
+}
+
+// same reports that both promise as much for as long.
+func (p promise) same(o promise) bool { return p.share == o.share && p.until.Equal(o.until) }
+
+// portion is how much of each part of wanted there is.
+func portion(free, wanted float64) float64 {
+	if wanted <= free {
+		return 1
+	}
+	return free / wanted
+}

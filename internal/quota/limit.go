@@ -1,0 +1,46 @@
+package quota
+
+import "golang.org/x/time/rate"
+
+// Limit is what a vendor allows all replicas together: in every window of w
+// seconds at most Rate*w + Burst.
+type Limit struct {
+	// Name is the account, or the sink whose limit it is. Equal names are one limit.
+	Name string
+	// Rate is in tokens per second; rate.Inf is no limit.
+	Rate rate.Limit
+	// Burst is in tokens, at least 1.
+	Burst int
+}
+
+// share is a part of a limit: tokens per second, and tokens at once.
+type share struct {
+	Rate  float64 `json:"rate"`
+	Burst float64 `json:"burst"`
+}
+
+// atMost is the smaller of both in each part.
+func (s share) atMost(o share) share {
+	return share{Rate: min(s.Rate, o.Rate), Burst: min(s.Burst, o.Burst)}
+}
+
+// atLeast is the larger of both in each part.
+func (s share) atLeast(o share) share {
+	return share{Rate: max(s.Rate, o.Rate), Burst: max(s.Burst, o.Burst)}
+}
+
+func (s share) plus(o share) share {
+	return share{Rate: s.Rate + o.Rate, Burst: s.Burst + o.Burst}
+}
+
+// minus never goes below 0.
+func (s share) minus(o share) share {
+	return share{Rate: max(0, s.Rate-o.Rate), Burst: max(0, s.Burst-o.Burst)}
+}
+
+func (s share) times(f float64) share {
+	return share{Rate: s.Rate * f, Burst: s.Burst * f}
+}
+
+// none reports that nothing can be sent with s.
+func (s share) none() bool { return s.Rate <= 0 || s.Burst <= 0 }

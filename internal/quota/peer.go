@@ -1,0 +1,194 @@
+package quota
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Times of a process.
+const (
+	// Term is how long a share is good for after it was asked for.
+	Term = 2500 * time.Millisecond
+
+	demandEvery  = 200 * time.Millisecond
+	demandIdle   = time.Second
+	demandUrgent = 50 * time.Millisecond
+)
+
+// peer is one process: what it demands, what it may use. It is a state
+// machine over the records of the topic and the time; the network is
+// elsewhere.
+type peer struct {
+	id      string
+	term    time.Duration
+	buckets []*Bucket // sorted by name
+
+	order    order
+	board    *board
+	granter  granter
+	seq      uint64
+	sent     map[uint64]time.Time // demands of the last term
+	demanded time.Time
+	// quiet is since when no granter was read: the last of its records, or
+	// the first own one if there was none. Zero until then.
+	quiet time.Time
+	ended bool
+}
+
+func newPeer(id string, term time.Duration) *peer {
+	return &peer{
+		id: id, term: term, board: newBoard(term), sent: map[uint64]time.Time{},
+		granter: granter{id: id, term: term},
+	}
+}
+
+// add makes a bucket, or returns the one of that name with another share added.
+func (p *peer) add(l Limit, share func() float64) *Bucket {
+	i, ok := slices.BinarySearchFunc(p.buckets, l.Name, func(b *Bucket, name string) int { return cmp.Compare(b.limit.Name, name) })
+	if !ok {
+		p.buckets = slices.Insert(p.buckets, i, newBucket(l))
+	}
+	b := p.buckets[i]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shares = append(b.shares, share)
+	return b
+}
+
+// tick returns what is to be written now.
+func (p *peer) tick(now time.Time) []*message {
+	if p.ended {
+		return nil
+	}
+	var out []*message
+	if m := p.granter.act(now, p.board); m != nil {
+		out = append(out, m)
+	}
+	if p.due(now) {
+		out = append(out, p.demand(now))
+	}
+	for _, m := range out {
+		m.Basis = p.order.basis()
+	}
+	return out
+}
+
+func (p *peer) due(now time.Time) bool {
+	if len(p.buckets) == 0 {
+		return false
+	}
+	every := demandIdle
+	for _, b := range p.buckets {
+		switch {
+		case b.presses():
+			every = min(every, demandUrgent)
+		case !b.idle(now):
+			every = min(every, demandEvery)
+		}
+	}
+	return p.demanded.IsZero() || now.Sub(p.demanded) >= every
+}
+
+func (p *peer) demand(now time.Time) *message {
+	if !p.demanded.IsZero() && age(p.demanded, now) > p.term {
+		// The process was stopped. What it owned may be another's by now.
+		p.quiet = time.Time{}
+	}
+	for seq, at := range p.sent {
+		if age(at, now) > p.term {
+			delete(p.sent, seq)
+		}
+	}
+	p.seq++
+	p.demanded, p.sent[p.seq] = now, now
+	d := &demand{Seq: p.seq, Static: !p.quiet.IsZero() && now.Sub(p.quiet) >= counted(p.term)}
+	for _, b := range p.buckets {
+		d.Limits = append(d.Limits, b.want(now))
+	}
+	return &message{From: p.id, Demand: d}
+}
+
+// end gives everything back, and returns what tells the others.
+func (p *peer) end(now time.Time) *message {
+	p.ended = true
+	for _, b := range p.buckets {
+		b.drop(now)
+	}
+	p.seq++
+	return &message{From: p.id, Basis: p.order.basis(), Demand: &demand{Seq: p.seq, Gone: true}}
+}
+
+// read takes in the next record of the topic. m is nil for one that says
+// nothing.
+func (p *peer) read(now time.Time, offset int64, m *message) {
+	counts, anew := p.order.read(offset, m)
+	if anew {
+		p.quiet = time.Time{}
+		p.granter.reigns = false
+	}
+	if m == nil || p.ended {
+		return
+	}
+	switch own := m.From == p.id; {
+	case m.Claim || m.Round != nil:
+		p.quiet = now
+	case own && p.quiet.IsZero():
+		p.quiet = now
+	}
+	if m.Demand != nil {
+		p.board.post(now, m.From, m.Demand)
+		p.agree(now, m.Demand)
+	}
+	if !counts {
+		return
+	}
+	p.granter.read(now, m)
+	switch {
+	case m.Round != nil:
+		p.take(now, m.From, m.Round)
+	case m.From == p.id && m.Demand != nil && m.Demand.Static:
+		p.fallBack(now, m.Demand.Seq)
+	}
+}
+
+// take applies the grants of a round to this process.
+func (p *peer) take(now time.Time, by string, r *round) {
+	for _, g := range r.Grants {
+		asked, known := p.sent[g.Seq]
+		b := p.bucket(g.Limit)
+		if g.To != p.id || !known || b == nil {
+			continue
+		}
+		b.grant(now, by, r.N, g.Share, lease{asked: asked, term: p.term})
+	}
+}
+
+func (p *peer) fallBack(now time.Time, seq uint64) {
+	asked, known := p.sent[seq]
+	if !known {
+		return
+	}
+	for _, b := range p.buckets {
+		b.fallBack(now, lease{asked: asked, term: p.term})
+	}
+}
+
+func (p *peer) agree(now time.Time, d *demand) {
+	for _, w := range d.Limits {
+		if b := p.bucket(w.Limit); b != nil {
+			if total, ok := p.board.total(now, w.Limit); ok {
+				b.agree(total)
+			}
+		}
+	}
+}
+
+func (p *peer) bucket(name string) *Bucket {
+	for _, b := range p.buckets {
+		if b.limit.Name == name {
+			return b
+		}
+	}
+	return nil
+}

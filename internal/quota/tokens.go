@@ -1,0 +1,68 @@
+package quota
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// perToken is how finely tokens are counted: [rate.Limiter] counts whole ones,
+// shares and costs are not.
+const perToken = 1000
+
+// tokens is a token bucket that starts empty. A change of its share makes no
+// tokens: more burst is filled at the rate, less burst spills.
+type tokens struct {
+	limiter *rate.Limiter
+	share   share
+	last    time.Time
+}
+
+func newTokens() *tokens { return &tokens{limiter: rate.NewLimiter(0, 0)} }
+
+// later returns now, or the last time seen where that is later:
+// [rate.Limiter] counts time twice that goes back.
+func (t *tokens) later(now time.Time) time.Time {
+	if now.Before(t.last) {
+		return t.last
+	}
+	return now
+}
+
+// set changes the share at now.
+func (t *tokens) set(now time.Time, s share) {
+	now = t.later(now)
+	t.last = now
+	if s.none() {
+		s = share{}
+	}
+	if s == t.share {
+		return
+	}
+	t.share = s
+	t.limiter.SetLimitAt(now, rate.Limit(s.Rate*perToken))
+	t.limiter.SetBurstAt(now, int(s.Burst*perToken+0.01)) // what 0.9999999 should be
+}
+
+// lower is set for a share that fell at a time nobody knows, after the last
+// look at the bucket: what has been earned since counts at the lower rate.
+func (t *tokens) lower(now time.Time, s share) {
+	t.set(t.last, s)
+	t.last = t.later(now)
+}
+
+// take takes n tokens, or says how long they are in coming.
+func (t *tokens) take(now time.Time, n float64) (bool, time.Duration) {
+	now = t.later(now)
+	t.last = now
+	cost := int(math.Ceil(n * perToken))
+	if t.limiter.AllowN(now, cost) {
+		return true, 0
+	}
+	if cost > t.limiter.Burst() || t.share.none() {
+		return false, rate.InfDuration
+	}
+	missing := float64(cost) - t.limiter.TokensAt(now)
+	return false, time.Duration(missing / (t.share.Rate * perToken) * float64(time.Second))
+}
