@@ -50,7 +50,7 @@ func setup(t *testing.T) *bench {
 		t.Cleanup(fake.Close)
 		b.fake, seeds = fake, fake.ListenAddrs()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	b.ctx = ctx
 	b.connect = []kgo.Opt{kgo.SeedBrokers(seeds...)}
@@ -62,14 +62,19 @@ func setup(t *testing.T) *bench {
 		Name: "stripe-" + uuid.NewString()[:8], Kind: "stripe", Source: "billing.v1",
 		Tiers: []time.Duration{time.Second, 2 * time.Second},
 	}
-	admin := kadm.NewClient(client)
-	for _, topic := range append(target.Retry(), target.Letters(), target.Redrive(), topics.Dispositions, topics.Audit) {
-		if r, err := admin.CreateTopic(b.ctx, partitions, -1, nil, topic); err != nil && !strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
-			t.Fatalf("create %s: %v %v", topic, err, r.ErrMessage)
-		}
-	}
-	b.box = &dlq.Box{Target: target, Admin: admin, Scanner: scan.Scanner{Connect: b.connect}}
+	b.box = &dlq.Box{Target: target, Admin: kadm.NewClient(client), Scanner: scan.Scanner{Connect: b.connect}}
+	b.create(partitions, append(target.Retry(), target.Letters(), target.Redrive(), topics.Dispositions, topics.Audit)...)
 	return b
+}
+
+// create makes topics and waits until they are served.
+func (b *bench) create(count int32, names ...string) {
+	b.Helper()
+	changes := make([]topics.Change, len(names))
+	for i, name := range names {
+		changes[i] = topics.Change{Action: topics.Create, Topic: name, Partitions: count}
+	}
+	b.must(topics.Apply(b.ctx, b.box.Admin, changes))
 }
 
 func (b *bench) must(err error) {

@@ -273,17 +273,14 @@ func TestRedriveRefusesToBeginWithoutItsTopics(t *testing.T) {
 		t.Errorf("no reason: %v", err)
 	}
 	b.box.Target.Name += "-half"
-	_, err := b.box.Admin.CreateTopic(b.ctx, partitions, -1, nil, b.box.Target.Letters())
-	b.must(err)
-	if _, err = b.box.Redrive(b.ctx, plan, job("rd-1")); !errors.Is(err, scan.ErrNoTopic) || !strings.Contains(err.Error(), "topic apply") {
+	b.create(partitions, b.box.Target.Letters())
+	if _, err := b.box.Redrive(b.ctx, plan, job("rd-1")); !errors.Is(err, scan.ErrNoTopic) || !strings.Contains(err.Error(), "topic apply") {
 		t.Errorf("no redrive topic: %v", err)
 	}
 	b.box.Target.Name += "-narrow"
-	_, err = b.box.Admin.CreateTopic(b.ctx, partitions, -1, nil, b.box.Target.Letters())
-	b.must(err)
-	_, err = b.box.Admin.CreateTopic(b.ctx, 1, -1, nil, b.box.Target.Redrive())
-	b.must(err)
-	if _, err = b.box.Redrive(b.ctx, plan, job("rd-1")); !errors.Is(err, dlq.ErrPartitions) {
+	b.create(partitions, b.box.Target.Letters())
+	b.create(1, b.box.Target.Redrive())
+	if _, err := b.box.Redrive(b.ctx, plan, job("rd-1")); !errors.Is(err, dlq.ErrPartitions) {
 		t.Errorf("too few partitions: %v", err)
 	}
 }

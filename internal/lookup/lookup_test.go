@@ -47,7 +47,7 @@ func setup(t *testing.T) *bench {
 		t.Cleanup(fake.Close)
 		seeds = fake.ListenAddrs()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	connect := []kgo.Opt{kgo.SeedBrokers(seeds...)}
 	client, err := kgo.NewClient(append(connect, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
@@ -66,11 +66,11 @@ func setup(t *testing.T) *bench {
 	}
 	names := append(b.sink.Retry(), b.sink.Source, b.sink.Redrive(), b.sink.Letters(), b.processor.Source, b.processor.Redrive(),
 		b.processor.Letters(), topics.Dispositions, topics.Receipts)
+	var made []topics.Change
 	for _, name := range names {
-		if _, err := admin.CreateTopic(ctx, 2, -1, nil, name); err != nil && !strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
-			t.Fatal(err)
-		}
+		made = append(made, topics.Change{Action: topics.Create, Topic: name, Partitions: 2})
 	}
+	b.must(topics.Apply(ctx, admin, made))
 	return b
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -11,22 +13,31 @@ import (
 )
 
 // Apply makes the changes, with the broker's default replication factor, and
-// waits until the cluster shows new partitions everywhere it is asked. Doing it
-// again is harmless.
+// waits until the leaders of new partitions serve them, so that who writes to
+// them now is not refused. Doing it again is harmless.
 func Apply(ctx context.Context, admin *kadm.Client, changes []Change) error {
+	want := map[string]int32{}
 	for _, c := range changes {
-		if err := apply(ctx, admin, c); err != nil {
+		if err := apply(ctx, admin, c, want); err != nil {
 			return fmt.Errorf("%s topic %s: %w", c.Action, c.Topic, err)
 		}
 	}
-	return settle(ctx, admin, changes)
+	return settle(ctx, admin, want)
 }
 
-func apply(ctx context.Context, admin *kadm.Client, c Change) error {
+// apply makes one change and notes in want how many partitions are there then.
+func apply(ctx context.Context, admin *kadm.Client, c Change, want map[string]int32) error {
 	switch c.Action {
 	case Create:
-		return made(ctx, admin, c)
+		want[c.Topic] = c.Partitions
+		err := made(ctx, admin, c)
+		if errors.Is(err, kerr.TopicAlreadyExists) { // somebody else was quicker; the next plan compares
+			want[c.Topic] = 1
+			return nil
+		}
+		return err
 	case Grow:
+		want[c.Topic] = c.Partitions
 		responses, err := admin.UpdatePartitions(ctx, int(c.Partitions), c.Topic)
 		if err != nil {
 			return err
@@ -46,9 +57,6 @@ func made(ctx context.Context, admin *kadm.Client, c Change) error {
 	response, err := admin.CreateTopic(ctx, c.Partitions, -1, config, c.Topic)
 	if err == nil {
 		err = response.Err
-	}
-	if errors.Is(err, kerr.TopicAlreadyExists) { // somebody else was quicker; the next plan compares
-		return nil
 	}
 	if err != nil && response.ErrMessage != "" {
 		return fmt.Errorf("%w: %s", err, response.ErrMessage)
@@ -73,28 +81,22 @@ func configured(ctx context.Context, admin *kadm.Client, c Change) error {
 	return nil
 }
 
-// settle waits until metadata shows every new partition with a leader: brokers
-// learn of topics a moment after the controller has made them.
-func settle(ctx context.Context, admin *kadm.Client, changes []Change) error {
-	want := map[string]int32{}
-	var names []string
-	for _, c := range changes {
-		if c.Partitions > 0 {
-			want[c.Topic] = c.Partitions
-			names = append(names, c.Topic)
-		}
-	}
-	if len(names) == 0 {
+// settle waits until metadata shows every new partition with a leader, and the
+// leader serves it: brokers learn of topics a moment after the controller has
+// made them, on a busy machine seconds after, and a producer that meets an
+// unknown topic gives up within one.
+func settle(ctx context.Context, admin *kadm.Client, want map[string]int32) error {
+	if len(want) == 0 {
 		return nil
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		have, err := admin.ListTopics(fresh(ctx), names...)
+		served, err := serves(ctx, admin, want)
 		if err != nil {
-			return fmt.Errorf("list new topics: %w", err)
+			return fmt.Errorf("wait for new topics: %w", err)
 		}
-		if shows(have, want) {
+		if served {
 			return nil
 		}
 		select {
@@ -103,6 +105,22 @@ func settle(ctx context.Context, admin *kadm.Client, changes []Change) error {
 			return fmt.Errorf("wait for new topics: %w", ctx.Err())
 		}
 	}
+}
+
+func serves(ctx context.Context, admin *kadm.Client, want map[string]int32) (bool, error) {
+	names := slices.Sorted(maps.Keys(want))
+	have, err := admin.ListTopics(fresh(ctx), names...)
+	if err != nil || !shows(have, want) {
+		return false, err
+	}
+	offsets, err := admin.ListStartOffsets(ctx, names...) // asks the leaders themselves
+	if err == nil {
+		err = offsets.Error()
+	}
+	if kerr.IsRetriable(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func shows(have kadm.TopicDetails, want map[string]int32) bool {

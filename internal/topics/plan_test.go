@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"holdfast.internal/internal/topics"
@@ -30,6 +32,12 @@ func processors() []topics.Processor {
 // cluster is an empty broker that makes no topic by itself.
 func cluster(t *testing.T, opts ...kfake.Opt) *kadm.Client {
 	t.Helper()
+	_, admin := broker(t, opts...)
+	return admin
+}
+
+func broker(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, *kadm.Client) {
+	t.Helper()
 	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +48,7 @@ func cluster(t *testing.T, opts ...kfake.Opt) *kadm.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return kadm.NewClient(client)
+	return c, kadm.NewClient(client)
 }
 
 func plan(t *testing.T, admin *kadm.Client) []topics.Change {
@@ -185,6 +193,37 @@ func TestApplyObeysItsContext(t *testing.T) {
 	cancel()
 	if err := topics.Apply(ctx, admin, changes); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestApplyWaitsForItsTopics: brokers learn late of what the controller made,
+// first that it exists, then that they lead it; Apply returns when they serve it.
+func TestApplyWaitsForItsTopics(t *testing.T) {
+	t.Parallel()
+	fake, admin := broker(t)
+	const topic = "orders.v1"
+	unheard := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
+	unserved := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
+	if err := topics.Apply(t.Context(), admin, []topics.Change{{Action: topics.Create, Topic: topic, Partitions: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := unheard.Hits(), unserved.Hits(); a != 3 || b != 3 {
+		t.Errorf("returned after %d answers without the topic and %d of leaders that did not know it, of 3 and 3", a, b)
+	}
+}
+
+// TestApplyOfWhatSomebodyElseMade: two applies at once do not wait for each
+// other's partition counts.
+func TestApplyOfWhatSomebodyElseMade(t *testing.T) {
+	t.Parallel()
+	admin := cluster(t)
+	for _, n := range []int32{2, 7} {
+		if err := topics.Apply(t.Context(), admin, []topics.Change{{Action: topics.Create, Topic: "orders.v1", Partitions: n}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := counts(t, admin)["orders.v1"]; n != 2 {
+		t.Errorf("%d partitions", n)
 	}
 }
 
