@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test race fuzz lint fmt generate verify cover bench schema-check check services-up services-down
+.PHONY: help build dev test race fuzz lint fmt generate verify cover bench chaos schema-check check services-up services-down
 
 help: ## print this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -41,8 +41,12 @@ verify: generate ## generated files are as committed
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
 
-bench: ## benchmarks
-	$(GO) test -run XXX -bench . -benchmem ./...
+bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a goal is missed
+	@$(GO) test -run XXX -bench . -benchmem ./... >&2
+	@$(GO) run ./internal/bench
+
+chaos: ## kill workers and a broker for a minute on real Kafka; exit 1 if a promise is broken
+	@$(GO) run ./internal/chaos
 
 schema-check: ## every schema version against all before it, offline
 	$(GO) run ./cmd/holdfast schema check schemas

@@ -77,15 +77,15 @@ start() {
   echo "$!" >"$state/$name.pid"
 }
 
-# await NAME PORT: until the port answers.
+# await NAME PORT [SECONDS]: until the port answers.
 await() {
-  local name=$1 port=$2
-  for _ in $(seq 300); do
+  local name=$1 port=$2 within=${3:-30}
+  for _ in $(seq $((within * 10))); do
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
     sleep 0.1
   done
   tail -20 "$data/$name.log" >&2
-  die "$name did not answer on port $port within 30 s"
+  die "$name did not answer on port $port within $within s"
 }
 
 kafka() { "$java" -Xmx512m -cp "$cache/kafka/*" "-Dlog4j2.configurationFile=$here/log4j2.properties" "$@"; }
@@ -221,7 +221,7 @@ bounce() {
   sed -i "/^$pid\$/d" "$state/pids"
   start_broker "$1"
   port=$(sed -n 's|^advertised.listeners=PLAINTEXT://127.0.0.1:||p' "$data/$name.properties")
-  await "$name" "$port"
+  await "$name" "$port" 120 # beside two busy brokers and whatever they serve
 }
 
 down() {

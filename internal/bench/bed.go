@@ -132,7 +132,7 @@ const keys = 4096
 
 // fill makes the topics of a partition count and puts records into the source.
 func (b *bed) fill(ctx context.Context, partitions int32) error {
-	changes, err := topics.Plan(ctx, b.admin, []topics.Sink{{Name: b.sink(partitions), In: b.source(partitions), Tiers: tiers()}}, nil, partitions)
+	changes, err := b.plan(ctx, topics.Sink{Name: b.sink(partitions), In: b.source(partitions), Tiers: tiers()}, partitions)
 	if err != nil {
 		return err
 	}
@@ -154,6 +154,23 @@ func (b *bed) fill(ctx context.Context, partitions int32) error {
 		})
 	}
 	return errors.Join(b.client.Flush(ctx), failed)
+}
+
+// plan asks again where a broker has not heard yet of a topic that another made.
+func (b *bed) plan(ctx context.Context, sink topics.Sink, partitions int32) ([]topics.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		changes, err := topics.Plan(ctx, b.admin, []topics.Sink{sink}, nil, partitions)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return changes, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // body is a record's value, about 350 bytes: what every contender posts.

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// figures is the JSON object at the end of a run.
+type figures struct {
+	Sent         int `json:"sent"` // acknowledged by the brokers
+	Applied      int `json:"applied"`
+	Lost         int `json:"lost"`
+	AppliedTwice int `json:"applied_twice"`
+	DeadLetters  int `json:"dead_letters"`
+	Requests     int `json:"requests"`
+
+	Kills   int `json:"kills"`
+	Bounces int `json:"bounces"` // of brokers
+
+	// Duplicates are requests for events that had been answered before.
+	Duplicates int `json:"duplicates"`
+	// PerKill is the mean, WorstKill the most of a kill while all brokers were
+	// up; Allowed is what was in flight and 100 ms of settles.
+	PerKill   float64 `json:"duplicates_per_kill"`
+	WorstKill int     `json:"duplicates_worst_kill"`
+	Allowed   int     `json:"duplicates_allowed_per_kill"`
+	// Unexplained follow no kill of the worker that had the answer.
+	Unexplained int `json:"duplicates_unexplained"`
+
+	OrderBreaks   int    `json:"order_breaks"`
+	OrderBreaksBy breaks `json:"order_breaks_by"`
+
+	// Overshoot is by window: requests beyond rate·(w + 25 ms) + burst; null without a limit.
+	Overshoot map[string]int `json:"limit_overshoot"`
+
+	// Resume is from a worker's start to the first request for a key that it
+	// had served last, in seconds, of kills while all brokers were up.
+	ResumeP50 float64 `json:"resume_p50_s"`
+	ResumeP99 float64 `json:"resume_p99_s"`
+	// ResumeTroubled is the longest of the other kills.
+	ResumeTroubled float64 `json:"resume_broker_down_max_s"`
+	NotResumed     int     `json:"not_resumed"`
+
+	Quiet       float64 `json:"quiet_after_s"`
+	SlowestStop float64 `json:"slowest_stop_s"`
+
+	Broken []string `json:"broken"` // promises, in words
+}
+
+// Bounds that the promises state, in seconds.
+const (
+	resumeWithin = 3
+	stopWithin   = 25
+)
+
+// judge turns what the vendor saw into figures.
+func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill) *figures {
+	f := &figures{Sent: len(sent), DeadLetters: len(dead), Requests: len(b.arrivals), Kills: len(kills), Broken: []string{}}
+	f.Applied, f.AppliedTwice, f.Lost = b.outcome(sent, dead)
+	f.OrderBreaksBy = b.orderBreaks(dead)
+	f.OrderBreaks = f.OrderBreaksBy.total()
+	f.Allowed = o.concurrency + b.busiest(100*time.Millisecond)
+	d := b.duplicates(kills)
+	f.Duplicates, f.Unexplained = d.total, d.unexplained
+	if len(kills) > 0 {
+		f.PerKill = float64(d.total-d.unexplained) / float64(len(kills))
+	}
+	var calm, troubled []time.Duration
+	for i, k := range kills {
+		took, ok := b.resumed(k.watch)
+		switch {
+		case k.troubled && ok:
+			troubled = append(troubled, took)
+		case !k.troubled && ok:
+			calm = append(calm, took)
+		case !k.troubled:
+			f.NotResumed++
+		}
+		if !k.troubled {
+			f.WorstKill = max(f.WorstKill, d.perKill[i])
+		}
+	}
+	f.ResumeP50, f.ResumeP99, f.ResumeTroubled = quantile(calm, 0.5), quantile(calm, 0.99), quantile(troubled, 1)
+	if o.limit > 0 {
+		f.Overshoot = map[string]int{}
+		for _, w := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
+			f.Overshoot[w.String()] = b.overshoot(w, float64(o.limit), o.burst)
+		}
+	}
+	return f
+}
+
+// check names the promises that are broken.
+func (f *figures) check(o options) {
+	for _, p := range []struct {
+		broken bool
+		what   string
+	}{
+		{f.Lost > 0, fmt.Sprintf("P1: %d events are lost", f.Lost)},
+		{f.AppliedTwice > 0, fmt.Sprintf("P2: %d events were applied twice", f.AppliedTwice)},
+		{f.WorstKill > f.Allowed, fmt.Sprintf("P2: a kill made %d duplicate requests, %d are allowed", f.WorstKill, f.Allowed)},
+		{f.Unexplained > 0, fmt.Sprintf("P2: %d duplicate requests without a kill", f.Unexplained)},
+		{f.OrderBreaks > 0, fmt.Sprintf("P3: order was broken %d times", f.OrderBreaks)},
+		{f.DeadLetters > 0, fmt.Sprintf("P4: %d dead letters, though no event failed more than %d times", f.DeadLetters, maxFaults)},
+		{f.Sent == 0 || f.Kills == 0, "nothing was sent or killed: this proves nothing"},
+		{f.NotResumed > 0, fmt.Sprintf("after %d kills no key went on before the next kill", f.NotResumed)},
+		{f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a killed worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
+		{f.SlowestStop > stopWithin, fmt.Sprintf("a worker took %.1f s to stop, %d s are promised", f.SlowestStop, stopWithin)},
+	} {
+		if p.broken {
+			f.Broken = append(f.Broken, p.what)
+		}
+	}
+	for window, n := range f.Overshoot {
+		if n > 0 {
+			f.Broken = append(f.Broken, fmt.Sprintf("P6: %d requests too many within %s at %d/s", n, window, o.limit))
+		}
+	}
+}

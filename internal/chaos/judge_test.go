@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Steps of a story: a request arrives and is answered, hangs after it was
+// applied, or fails.
+const (
+	ok      = "ok"
+	unheard = "applied, not answered"
+	failed  = "failed"
+)
+
+type step struct {
+	event string // key and sequence: a0
+	what  string
+	idem  string // idempotency key; the event's own if empty
+}
+
+// tell plays a story into a book, by worker w1.
+func tell(steps ...step) *book {
+	b := newBook(0)
+	for _, s := range steps {
+		seq, _ := strconv.Atoi(s.event[1:])
+		r := request{at: time.Now(), id: s.event, key: s.event[:1], seq: seq, idem: s.idem, worker: "w1"}
+		if r.idem == "" {
+			r.idem = s.event
+		}
+		b.arrived(r)
+		if s.what != failed {
+			b.applied(r)
+		}
+		if s.what == ok {
+			b.answered(r)
+		}
+	}
+	return b
+}
+
+func TestP3OrderBreaksAreSeen(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		story []step
+		dead  map[string]bool
+		want  breaks
+	}{
+		"in order":                     {story: []step{{"a0", ok, ""}, {"a1", ok, ""}}},
+		"other keys do not wait":       {story: []step{{"a0", failed, ""}, {"b1", ok, ""}, {"a0", ok, ""}, {"b2", ok, ""}}},
+		"a failure holds its follower": {story: []step{{"a0", failed, ""}, {"a0", ok, ""}, {"a1", ok, ""}}},
+		"a duplicate of an earlier one is no break": {
+			story: []step{{"a0", ok, ""}, {"a1", ok, ""}, {"a0", ok, ""}, {"a1", ok, ""}},
+		},
+		"a follower was sent first": {
+			story: []step{{"a1", ok, ""}, {"a0", ok, ""}}, want: breaks{FirstAttempts: 1, Settles: 1, Applied: 1},
+		},
+		"a follower overtakes what failed": {
+			story: []step{{"a0", failed, ""}, {"a1", ok, ""}, {"a0", ok, ""}}, want: breaks{Settles: 1, Applied: 1},
+		},
+		"a follower was tried too soon, and failed": {
+			story: []step{{"a0", failed, ""}, {"a1", failed, ""}, {"a0", ok, ""}, {"a1", ok, ""}}, want: breaks{Settles: 1},
+		},
+		"a follower goes before the answer is known": {
+			story: []step{{"a0", unheard, ""}, {"a1", ok, ""}, {"a0", ok, ""}}, want: breaks{Settles: 1},
+		},
+		"two followers overtake": {
+			story: []step{{"a0", failed, ""}, {"a1", ok, ""}, {"a2", ok, ""}, {"a0", ok, ""}}, want: breaks{Settles: 2, Applied: 2},
+		},
+		"order ends at a dead letter": {
+			story: []step{{"a0", failed, ""}, {"a1", ok, ""}}, dead: map[string]bool{"a0": true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tell(tc.story...).orderBreaks(tc.dead); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestP1P2LossAndDoubleApplicationAreSeen(t *testing.T) {
+	t.Parallel()
+	b := tell(step{"a0", ok, ""}, step{"a1", failed, ""}, step{"a2", unheard, ""}, step{"a2", ok, ""},
+		step{"b0", ok, "first"}, step{"b0", ok, "second"}, step{"b1", failed, ""})
+	applied, twice, lost := b.outcome([]string{"a0", "a1", "a2", "b0", "b1", "c0"}, map[string]bool{"b1": true})
+	if applied != 3 || twice != 1 || lost != 2 {
+		t.Errorf("applied %d, twice %d, lost %d; want 3 (a0 a2 b0), 1 (b0), 2 (a1 c0)", applied, twice, lost)
+	}
+}
+
+func TestP2DuplicatesBelongToTheKillThatExplainsThem(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	b := newBook(0)
+	b.repeats = []repeat{
+		{at: at(12), answeredAt: at(9.9), answeredBy: "w1"},  // killed before it could commit
+		{at: at(13), answeredAt: at(10.1), answeredBy: "w1"}, // answered to a dead worker
+		{at: at(13), answeredAt: at(9.9), answeredBy: "w2"},  // w2 lived
+		{at: at(22), answeredAt: at(15), answeredBy: "w1"},   // the second kill
+		{at: at(30), answeredAt: at(25), answeredBy: "w1"},   // long after both
+	}
+	d := b.duplicates([]kill{{worker: "w1", at: at(10)}, {worker: "w1", at: at(20)}})
+	if want := []int{2, 1}; d.total != 5 || d.unexplained != 2 || !slices.Equal(d.perKill, want) {
+		t.Errorf("got %+v, want 5 in all, 2 unexplained, %v by kill", d, want)
+	}
+}
+
+func TestP6OvershootIsSeenInEveryWindow(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	steady := func(rate, n int) *book {
+		b := newBook(0)
+		for i := range n {
+			b.arrivals = append(b.arrivals, start.Add(time.Duration(i)*time.Second/time.Duration(rate)))
+		}
+		return b
+	}
+	for _, tc := range []struct {
+		rate   int
+		window time.Duration
+		over   bool
+	}{
+		{100, 100 * time.Millisecond, false}, {100, time.Second, false}, {100, 10 * time.Second, false},
+		{105, time.Second, false}, {105, 10 * time.Second, true}, // a burst of 10 hides 5 % for a while
+		{120, time.Second, true}, {400, 100 * time.Millisecond, true},
+	} {
+		if got := steady(tc.rate, 20*tc.rate).overshoot(tc.window, 100, 10); (got > 0) != tc.over {
+			t.Errorf("%d/s against 100/s within %s: overshoot %d, want any: %t", tc.rate, tc.window, got, tc.over)
+		}
+	}
+}
+
+func TestResumeCountsFromTheStart(t *testing.T) {
+	t.Parallel()
+	b := tell(step{"a0", ok, ""}, step{"b0", ok, ""})
+	w := b.watch("w1")
+	start := time.Now()
+	late := request{at: start.Add(-time.Millisecond), id: "a1", key: "a", worker: "w1"}
+	b.arrived(late) // what was under way when the worker died
+	b.restarted(w, start)
+	b.arrived(request{at: start.Add(time.Second), id: "c0", key: "c", worker: "w2"}) // another's key
+	if _, ok := b.resumed(w); ok {
+		t.Error("resumed before any of its keys went on")
+	}
+	b.arrived(request{at: start.Add(2 * time.Second), id: "a2", key: "a", worker: "w2"})
+	if got, ok := b.resumed(w); !ok || got != 2*time.Second {
+		t.Errorf("resumed after %s (%t), want 2s", got, ok)
+	}
+}
+
+func TestBrokenPromisesAreNamed(t *testing.T) {
+	t.Parallel()
+	good := func() *figures { return &figures{Sent: 10, Kills: 1, Allowed: 5} }
+	for promise, spoil := range map[string]func(*figures){
+		"":                             func(*figures) {},
+		"P1":                           func(f *figures) { f.Lost = 1 },
+		"P2: 1 events":                 func(f *figures) { f.AppliedTwice = 1 },
+		"P2: a kill made 6":            func(f *figures) { f.WorstKill = 6 },
+		"P2: 1 duplicate":              func(f *figures) { f.Unexplained = 1 },
+		"P3":                           func(f *figures) { f.OrderBreaks = 1 },
+		"P4":                           func(f *figures) { f.DeadLetters = 1 },
+		"P6":                           func(f *figures) { f.Overshoot = map[string]int{"1s": 1} },
+		"nothing was sent":             func(f *figures) { f.Kills = 0 },
+		"keys of a killed worker":      func(f *figures) { f.ResumeP99 = 3.1 },
+		"after 1 kills no key":         func(f *figures) { f.NotResumed = 1 },
+		"a worker took 26.0 s to stop": func(f *figures) { f.SlowestStop = 26 },
+	} {
+		f := good()
+		spoil(f)
+		f.check(options{limit: 100})
+		if all := strings.Join(f.Broken, "; "); !strings.HasPrefix(all, promise) || (promise == "") != (all == "") || len(f.Broken) > 1 {
+			t.Errorf("%q: broken is %q", promise, all)
+		}
+	}
+}
+
+func TestTheVendorFailsAnEventThreeTimesAtMost(t *testing.T) {
+	t.Parallel()
+	b := newBook(1)
+	for i := range 10 {
+		r := request{at: time.Now(), id: fmt.Sprint("a", i%2), key: "a", idem: "i"}
+		if kind := b.arrived(r); (kind == faultNone) != (i >= 6) || kind >= faults {
+			t.Errorf("request %d: fault %d", i, kind)
+		}
+	}
+}
