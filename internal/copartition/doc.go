@@ -51,7 +51,7 @@
 // or when it stays away, its numbers go to the others once the session has
 // ended. A static member that stops keeps its share for the session; to scale
 // down at once, see [RemoveStatic]. If the restarted worker is the group's
-// leader, one round follows in which nothing moves and nobody stops.
+// leader, one round may follow in which nothing moves and nobody stops.
 //
 // A broker gives a static member that comes back the share as it was, also when
 // its topics have changed since. [Numbers] tells such a share; the member has
