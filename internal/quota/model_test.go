@@ -43,7 +43,7 @@ type seeded struct{ *rand.Rand }
 
 func (r seeded) pick(_ string, n int) int { return r.IntN(n) }
 
-const planLasts = 40 * time.Second
+const planLasts = 30 * time.Second
 
 func drawPlan(p picker) plan {
 	rates := []rate.Limit{1, 5, 25, 100}
@@ -60,10 +60,32 @@ func drawPlan(p picker) plan {
 	for range p.pick("mishaps", 12) {
 		out.mishaps = append(out.mishaps, mishap{
 			at:   time.Duration(p.pick("at", int(planLasts/time.Millisecond))) * time.Millisecond,
-			kind: []string{"kill", "stop", "leave", "join", "late reads", "late writes", "load", "rebalance", "owner"}[p.pick("kind", 9)],
+			kind: []string{"kill", "stop", "leave", "join", "late reads", "late writes", "load", "rebalance", "owner", "stop granter"}[p.pick("kind", 10)],
 			who:  p.pick("who", 5),
 			d:    []time.Duration{0, 300 * time.Millisecond, 2 * time.Second, 4 * time.Second, 12 * time.Second}[p.pick("for", 5)],
 		})
+	}
+	return out
+}
+
+// drawStall is a plan in which the granter falls silent for about a term, so
+// that its next rounds and the static demands of the others cross.
+func drawStall(p picker) plan {
+	ms := func(name string, from, to int) time.Duration {
+		return time.Duration(from+p.pick(name, to-from)) * time.Millisecond
+	}
+	out := plan{seed: uint64(p.pick("seed", 1<<30)), limit: Limit{Name: "account", Rate: 25, Burst: 25}}
+	for range 3 + p.pick("processes", 2) {
+		out.loads = append(out.loads, []float64{1, 50}[p.pick("load", 2)])
+		out.costs = append(out.costs, 1)
+	}
+	stalls := ms("stalls at", 12_000, 13_000)
+	out.mishaps = []mishap{
+		{at: stalls, kind: "late granter", d: ms("late", 0, 1200)},
+		{at: stalls, kind: "stop granter", d: ms("for", 2000, 5000)},
+	}
+	for range p.pick("readers", 3) {
+		out.mishaps = append(out.mishaps, mishap{at: stalls, kind: "late reads", who: p.pick("who", 5), d: ms("behind", 0, 2000)})
 	}
 	return out
 }
@@ -96,6 +118,14 @@ func (s *sim) befall(m mishap) {
 		s.kill(p)
 	case "stop":
 		s.stop(p, m.d)
+	case "stop granter":
+		if s.owner != nil {
+			s.stop(s.owner, m.d)
+		}
+	case "late granter":
+		if s.owner != nil {
+			s.owner.writeLag = 10*time.Millisecond + m.d
+		}
 	case "leave":
 		if !p.dead && !s.stopped(p) {
 			p.outbox = append(p.outbox, write{value: p.end(s.clock(p)).encode(), at: s.now + p.writeLag})
@@ -123,7 +153,8 @@ func (s *sim) befall(m mishap) {
 func TestNothingOvershoots(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		pl := drawPlan(rapidly{t})
+		draw := rapid.SampledFrom([]func(picker) plan{drawPlan, drawStall}).Draw(t, "kind of plan")
+		pl := draw(rapidly{t})
 		if _, err := pl.run(nil); err != nil {
 			t.Fatalf("%v\n%+v", err, pl)
 		}
@@ -152,10 +183,16 @@ func TestTheModelFindsBugs(t *testing.T) {
 				}
 			}
 		},
-		"a static share beside a granter": func(p *process, m *message) {
-			if m == nil && !p.quiet.IsZero() {
+		"a static share does not wait for the end of the others": func(p *process, m *message) {
+			if m == nil && p.id == "w1" && !p.quiet.IsZero() {
 				p.quiet = p.quiet.Add(-2 * Term)
 				p.bucket.granted = lease{}
+			}
+		},
+		"a granter minds no static demand": func(p *process, m *message) {
+			if m != nil && m.Demand != nil && m.From != p.id {
+				d := *m.Demand
+				d.Static, m.Demand = false, &d
 			}
 		},
 		"no record is void": func(p *process, m *message) {
@@ -168,7 +205,8 @@ func TestTheModelFindsBugs(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(1, 2))
 			for n := range enough {
-				if _, err := drawPlan(seeded{rng}).run(bug); err != nil {
+				draw := []func(picker) plan{drawPlan, drawStall}[n%2]
+				if _, err := draw(seeded{rng}).run(bug); err != nil {
 					t.Logf("found by plan %d: %v", n+1, err)
 					return
 				}

@@ -11,6 +11,9 @@ import (
 // shares and costs are not.
 const perToken = 1000
 
+// forever is the longest wait that is told.
+const forever = 24 * time.Hour
+
 // tokens is a token bucket that starts empty. A change of its share makes no
 // tokens: more burst is filled at the rate, less burst spills.
 type tokens struct {
@@ -61,8 +64,9 @@ func (t *tokens) take(now time.Time, n float64) (bool, time.Duration) {
 		return true, 0
 	}
 	if cost > t.limiter.Burst() || t.share.none() {
-		return false, rate.InfDuration
+		return false, forever
 	}
 	missing := float64(cost) - t.limiter.TokensAt(now)
-	return false, time.Duration(missing / (t.share.Rate * perToken) * float64(time.Second))
+	seconds := missing / (t.share.Rate * perToken)
+	return false, time.Duration(min(seconds, forever.Seconds()) * float64(time.Second))
 }

@@ -1,0 +1,231 @@
+package quota
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+	"pgregory.net/rapid"
+)
+
+// TestTokensAreNotMade: whatever is done to a bucket, in whatever order times
+// come in, a vendor that counts the largest share it ever had, or the sum over
+// time of what it had, sees no more.
+func TestTokensAreNotMade(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b, now := newTokens(), time.Unix(1e9, 0)
+		level, burst, most := 0.0, 0.0, 0.0 // what a bucket would hold that starts empty
+		var have share
+		pass := func(d time.Duration) {
+			now = now.Add(d)
+			level = min(have.Burst, level+have.Rate*d.Seconds())
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"time": func(t *rapid.T) {
+				pass(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+			},
+			"share": func(t *rapid.T) {
+				have = share{Rate: rapid.Float64Range(0, 50).Draw(t, "rate"), Burst: rapid.Float64Range(0, 20).Draw(t, "burst")}
+				b.set(now, have)
+				if have.none() {
+					have = share{}
+				}
+				level, burst = min(level, have.Burst), max(burst, have.Burst)
+			},
+			"take": func(t *rapid.T) {
+				n := rapid.Float64Range(0.1, 5).Draw(t, "n")
+				stale := time.Duration(rapid.IntRange(0, 50).Draw(t, "stale ms")) * time.Millisecond
+				ok, wait := b.take(now.Add(-stale), n)
+				if ok {
+					level -= n
+				}
+				if !ok && wait <= 0 {
+					t.Fatalf("refused, and to come back in %v", wait)
+				}
+				most = min(most, level)
+			},
+		})
+		if most < -0.02 {
+			t.Fatalf("%.3f tokens more than there were", -most)
+		}
+	})
+}
+
+func TestTakeSaysWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := Local(Limit{Rate: 10, Burst: 5})
+	if ok, _ := b.take(now, 1); ok {
+		t.Fatal("a bucket starts empty")
+	}
+	sent := 0
+	end := now.Add(10 * time.Second)
+	for now.Before(end) {
+		ok, wait := b.take(now, 1)
+		if ok {
+			sent++
+			continue
+		}
+		if wait <= 0 || wait > maxWait {
+			t.Fatalf("told to wait %v", wait)
+		}
+		now = now.Add(wait)
+	}
+	if sent < 98 || sent > 100 {
+		t.Errorf("sent %d in 10 s at 10/s", sent)
+	}
+}
+
+func TestCostsAboveTheBurstCountAsTheBurst(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := Local(Limit{Rate: 10, Burst: 5})
+	b.take(now, 1)
+	if ok, _ := b.take(now.Add(400*time.Millisecond), 50); ok {
+		t.Error("sent for 4 of 5 tokens")
+	}
+	if ok, _ := b.take(now.Add(500*time.Millisecond), 50); !ok {
+		t.Error("refused with a full burst")
+	}
+}
+
+func TestNoLimit(t *testing.T) {
+	t.Parallel()
+	b := Local(Limit{Rate: rate.Inf})
+	if ok, _ := b.Take(time.Now(), 1e9); !ok || b.Limit() != rate.Inf {
+		t.Errorf("refused without a limit, %v", b.Limit())
+	}
+}
+
+func TestSetRate(t *testing.T) {
+	t.Parallel()
+	b := Local(Limit{Rate: 10, Burst: 5})
+	for _, c := range []struct{ set, want rate.Limit }{{4, 4}, {20, 10}, {0, 0}, {rate.Inf, 10}, {-1, 0}} {
+		b.SetRate(c.set)
+		if got := b.Limit(); got != c.want {
+			t.Errorf("after SetRate(%v): %v, want %v", c.set, got, c.want)
+		}
+	}
+}
+
+// TestAShareEnds on either clock: the monotonic one stands still while a
+// machine sleeps.
+func TestAShareEnds(t *testing.T) {
+	t.Parallel()
+	asked := time.Now()
+	l := lease{asked: asked, term: Term}
+	if !l.live(asked.Add(Term - 1)) {
+		t.Error("ended early")
+	}
+	if l.live(asked.Add(Term)) {
+		t.Error("lives after its term")
+	}
+	if l.live(asked.Round(0).Add(time.Hour)) { // no monotonic reading
+		t.Error("lives after an hour of sleep")
+	}
+	if (lease{term: Term}).live(asked) {
+		t.Error("a share that was never asked for lives")
+	}
+}
+
+// TestAStoppedProcessHasNoShare: the clock is asked when a token is taken.
+func TestAStoppedProcessHasNoShare(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newBucket(Limit{Rate: 100, Burst: 10})
+	b.grant(now.Add(-time.Second), "g", 1, share{Rate: 100, Burst: 10}, lease{asked: now.Add(-time.Second), term: Term})
+	if ok, _ := b.take(now, 1); !ok {
+		t.Fatal("no token of a live share")
+	}
+	if ok, _ := b.take(now.Add(Term), 1); ok {
+		t.Error("a token of a share that has ended")
+	}
+	b.grant(now.Add(2*Term), "g", 2, share{Rate: 100, Burst: 10}, lease{asked: now.Add(2 * Term), term: Term})
+	if ok, _ := b.take(now.Add(2*Term), 1); ok {
+		t.Error("the tokens of an ended share came back with the next one")
+	}
+}
+
+// TestAFallingStaticShare counts from the last look: the moment is not known.
+func TestAFallingStaticShare(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	fraction := 1.0
+	b := newBucket(Limit{Rate: 100, Burst: 100})
+	b.shares = append(b.shares, func() float64 { return fraction })
+	b.fallBack(now, lease{asked: now, term: Term})
+	b.take(now, 1)
+	fraction = 0.1 // at once; the bucket is looked at a second later
+	sent := 0
+	for ok := true; ok; sent++ {
+		ok, _ = b.take(now.Add(time.Second), 1)
+	}
+	if sent-1 > 10 {
+		t.Errorf("%d tokens of a second at 10/s", sent-1)
+	}
+}
+
+// TestMeter: what is asked for follows what is used, and is everything as soon
+// as nobody can see how much that is.
+func TestMeter(t *testing.T) {
+	t.Parallel()
+	const all = 1000
+	start := time.Now()
+	for name, c := range map[string]struct {
+		play      func(m *meter, at time.Time)
+		low, high float64
+	}{
+		"nothing":               {func(*meter, time.Time) {}, 0, 0},
+		"5 per second":          {func(m *meter, at time.Time) { m.took(at, 1) }, 5, 7},
+		"refused all the time":  {func(m *meter, at time.Time) { m.refuse(at, 1, false) }, all, all},
+		"nothing in sight":      {func(m *meter, at time.Time) { m.took(at, 1); m.refuse(at, 1, true) }, all, all},
+		"refused half the time": {func(m *meter, at time.Time) { m.refuse(at.Add(-100*time.Millisecond), 1, false); m.took(at, 1) }, 10, 14},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var m meter
+			var want float64
+			for at := range 40 {
+				now := start.Add(time.Duration(at) * 200 * time.Millisecond)
+				c.play(&m, now)
+				want, _ = m.sample(now, all)
+			}
+			if want < c.low || want > c.high {
+				t.Errorf("wants %.2f, not between %v and %v", want, c.low, c.high)
+			}
+		})
+	}
+}
+
+// TestWhoGivesUpWantsNothing: a refused waiter whose partition went away.
+func TestWhoGivesUpWantsNothing(t *testing.T) {
+	t.Parallel()
+	var m meter
+	now := time.Now()
+	m.refuse(now, 1, true)
+	if want, _ := m.sample(now.Add(time.Second), 10); want != 0 {
+		t.Errorf("wants %v after it gave up", want)
+	}
+}
+
+func TestNeedFadesSlowly(t *testing.T) {
+	t.Parallel()
+	var m meter
+	now := time.Now()
+	m.took(now, 50)
+	var need float64
+	for i := range 5 {
+		_, need = m.sample(now.Add(time.Duration(i)*time.Second), 10)
+	}
+	if need < 30 {
+		t.Errorf("a record of 50 is forgotten after 4 s: %v", need)
+	}
+	for i := range 60 {
+		_, need = m.sample(now.Add(time.Duration(5+i)*time.Second), 10)
+	}
+	if math.Abs(need-1) > 1e-9 {
+		t.Errorf("a record of 50 is remembered after a minute: %v", need)
+	}
+}

@@ -1,0 +1,77 @@
+package quota
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Daily is a quota that a vendor counts over rolling 24 hours for everything
+// its customer runs, not for us alone: Salesforce's requests. A reserve of it
+// is left to the others. It is fed by the vendor's own count and yields a
+// ceiling for [Bucket.SetRate], which all replicas keep together.
+//
+// The zero value has no quota yet, and no ceiling.
+type Daily struct {
+	mu        sync.Mutex
+	used, max float64
+}
+
+// Parts of a daily quota.
+const (
+	// DailySlow is from where on what is left is stretched over a day.
+	DailySlow = 0.80
+	// DailyStop is where the others' reserve begins.
+	DailyStop = 0.95
+)
+
+// dailyProbe is how often the vendor is asked while nothing may be sent: only
+// its answers tell that the count has gone down.
+const dailyProbe = 15 * time.Minute
+
+const day = 24 * time.Hour
+
+// SetUsed is what the vendor says: so much used of so much. A count that makes
+// no sense (a maximum of 0, a negative number) is not believed.
+func (d *Daily) SetUsed(used, limit float64) {
+	if !(limit > 0) || !(used >= 0) || math.IsInf(used, 0) || math.IsInf(limit, 0) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.used, d.max = used, limit
+}
+
+// Used is the part of the quota that is used, from 0; above 1 if a vendor lets
+// it be exceeded.
+func (d *Daily) Used() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.max == 0 {
+		return 0
+	}
+	return d.used / d.max
+}
+
+// Stopped reports that only probes are sent.
+func (d *Daily) Stopped() bool { return d.Used() >= DailyStop }
+
+// Ceiling is how many requests per second may be sent: as many as the limit
+// allows (rate.Inf) below DailySlow; then what is left before the reserve,
+// spread over a day, so that the reserve is not touched even if nothing of the
+// count expires; then a probe every 15 minutes.
+func (d *Daily) Ceiling() rate.Limit {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	probe := rate.Every(dailyProbe)
+	switch {
+	case d.max == 0 || d.used < DailySlow*d.max:
+		return rate.Inf
+	case d.used >= DailyStop*d.max:
+		return probe
+	}
+	left := DailyStop*d.max - d.used
+	return max(probe, rate.Limit(left/day.Seconds()))
+}
