@@ -41,12 +41,12 @@ verify: generate ## generated files are as committed
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
 
-bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a goal is missed
+bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a goal is missed; ARGS="-case 50ms"
 	@$(GO) test -run XXX -bench . -benchmem ./... >&2
-	@$(GO) run ./internal/bench
+	@$(GO) run ./internal/bench $(ARGS)
 
-chaos: ## kill workers and a broker for a minute on real Kafka; exit 1 if a promise is broken
-	@$(GO) run ./internal/chaos
+chaos: ## kill workers and brokers for a minute on real Kafka; exit 1 if a promise is broken; ARGS=-short for 20 s
+	@$(GO) run ./internal/chaos $(ARGS)
 
 schema-check: ## every schema version against all before it, offline
 	$(GO) run ./cmd/holdfast schema check schemas

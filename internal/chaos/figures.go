@@ -24,7 +24,9 @@ type figures struct {
 	PerKill   float64 `json:"duplicates_per_kill"`
 	WorstKill int     `json:"duplicates_worst_kill"`
 	Allowed   int     `json:"duplicates_allowed_per_kill"`
-	// Unexplained follow no kill of the worker that had the answer.
+	// BrokerDown and Unexplained follow no kill of the worker that had the
+	// answer; the former met a broker's absence, in which nobody can commit.
+	BrokerDown  int `json:"duplicates_broker_down"`
 	Unexplained int `json:"duplicates_unexplained"`
 
 	OrderBreaks   int    `json:"order_breaks"`
@@ -54,16 +56,16 @@ const (
 )
 
 // judge turns what the vendor saw into figures.
-func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill) *figures {
-	f := &figures{Sent: len(sent), DeadLetters: len(dead), Requests: len(b.arrivals), Kills: len(kills), Broken: []string{}}
+func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill, bounces []span) *figures {
+	f := &figures{Sent: len(sent), DeadLetters: len(dead), Requests: len(b.arrivals), Kills: len(kills), Bounces: len(bounces), Broken: []string{}}
 	f.Applied, f.AppliedTwice, f.Lost = b.outcome(sent, dead)
 	f.OrderBreaksBy = b.orderBreaks(dead)
 	f.OrderBreaks = f.OrderBreaksBy.total()
 	f.Allowed = o.concurrency + b.busiest(100*time.Millisecond)
-	d := b.duplicates(kills)
-	f.Duplicates, f.Unexplained = d.total, d.unexplained
+	d := b.duplicates(kills, bounces)
+	f.Duplicates, f.BrokerDown, f.Unexplained = d.total, d.brokerDown, d.unexplained
 	if len(kills) > 0 {
-		f.PerKill = float64(d.total-d.unexplained) / float64(len(kills))
+		f.PerKill = float64(d.total-d.brokerDown-d.unexplained) / float64(len(kills))
 	}
 	var calm, troubled []time.Duration
 	for i, k := range kills {
@@ -83,7 +85,7 @@ func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill
 	f.ResumeP50, f.ResumeP99, f.ResumeTroubled = quantile(calm, 0.5), quantile(calm, 0.99), quantile(troubled, 1)
 	if o.limit > 0 {
 		f.Overshoot = map[string]int{}
-		for _, w := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
+		for _, w := range windows() {
 			f.Overshoot[w.String()] = b.overshoot(w, float64(o.limit), o.burst)
 		}
 	}
@@ -111,9 +113,14 @@ func (f *figures) check(o options) {
 			f.Broken = append(f.Broken, p.what)
 		}
 	}
-	for window, n := range f.Overshoot {
-		if n > 0 {
-			f.Broken = append(f.Broken, fmt.Sprintf("P6: %d requests too many within %s at %d/s", n, window, o.limit))
+	for _, w := range windows() {
+		if n := f.Overshoot[w.String()]; n > 0 {
+			f.Broken = append(f.Broken, fmt.Sprintf("P6: %d requests too many within %s at %d/s", n, w, o.limit))
 		}
 	}
+}
+
+// windows in which the limit must hold.
+func windows() []time.Duration {
+	return []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second}
 }

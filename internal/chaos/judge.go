@@ -72,15 +72,29 @@ type kill struct {
 	troubled bool
 }
 
-// duplicates are requests for what was answered already, by the kill that
-// explains them: the last one, before the request, of the worker that had had
-// the answer.
-type duplicates struct {
-	total, unexplained int
-	perKill            []int
+// span of a broker's absence; to is zero while it lasts.
+type span struct{ from, to time.Time }
+
+// settling is how long a broker's absence is felt after its return.
+const settling = 5 * time.Second
+
+// troubled reports whether a broker's absence was felt at t.
+func troubled(spans []span, t time.Time) bool {
+	return slices.ContainsFunc(spans, func(s span) bool {
+		return t.After(s.from) && (s.to.IsZero() || t.Before(s.to.Add(settling)))
+	})
 }
 
-func (b *book) duplicates(kills []kill) duplicates {
+// duplicates are requests for what was answered already, by the kill that
+// explains them: the last one, before the request, of the worker that had had
+// the answer. Of the others, those are apart that met a broker's absence, in
+// which nobody can commit.
+type duplicates struct {
+	total, brokerDown, unexplained int
+	perKill                        []int
+}
+
+func (b *book) duplicates(kills []kill, bounces []span) duplicates {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := duplicates{total: len(b.repeats), perKill: make([]int, len(kills))}
@@ -92,11 +106,14 @@ func (b *book) duplicates(kills []kill) duplicates {
 				cause = i
 			}
 		}
-		if cause < 0 {
+		switch {
+		case cause >= 0:
+			d.perKill[cause]++
+		case troubled(bounces, r.answeredAt) || troubled(bounces, r.at):
+			d.brokerDown++
+		default:
 			d.unexplained++
-			continue
 		}
-		d.perKill[cause]++
 	}
 	return d
 }

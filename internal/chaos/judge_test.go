@@ -105,10 +105,11 @@ func TestP2DuplicatesBelongToTheKillThatExplainsThem(t *testing.T) {
 		{at: at(13), answeredAt: at(9.9), answeredBy: "w2"},  // w2 lived
 		{at: at(22), answeredAt: at(15), answeredBy: "w1"},   // the second kill
 		{at: at(30), answeredAt: at(25), answeredBy: "w1"},   // long after both
+		{at: at(50), answeredAt: at(41), answeredBy: "w2"},   // could not be committed
 	}
-	d := b.duplicates([]kill{{worker: "w1", at: at(10)}, {worker: "w1", at: at(20)}})
-	if want := []int{2, 1}; d.total != 5 || d.unexplained != 2 || !slices.Equal(d.perKill, want) {
-		t.Errorf("got %+v, want 5 in all, 2 unexplained, %v by kill", d, want)
+	d := b.duplicates([]kill{{worker: "w1", at: at(10)}, {worker: "w1", at: at(20)}}, []span{{from: at(40), to: at(42)}})
+	if want := []int{2, 1}; d.total != 6 || d.brokerDown != 1 || d.unexplained != 2 || !slices.Equal(d.perKill, want) {
+		t.Errorf("got %+v, want 6 in all, 1 with a broker down, 2 unexplained, %v by kill", d, want)
 	}
 }
 

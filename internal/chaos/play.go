@@ -65,8 +65,8 @@ func play(ctx context.Context, o options) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := judge(o, b, p.acknowledged(), dead, r.kills)
-	f.Bounces, f.Quiet, f.SlowestStop = len(r.bounces), quiet.Seconds(), slowest.Seconds()
+	f := judge(o, b, p.acknowledged(), dead, r.kills, r.bounces)
+	f.Quiet, f.SlowestStop = quiet.Seconds(), slowest.Seconds()
 	f.check(o)
 	return f, ctx.Err()
 }
@@ -84,9 +84,6 @@ type rampage struct {
 	mu      sync.Mutex
 	bounces []span
 }
-
-// span of a broker's absence; to is zero while it lasts.
-type span struct{ from, to time.Time }
 
 func (r *rampage) startAll(ctx context.Context) error {
 	for _, w := range r.h.workers {
@@ -176,17 +173,10 @@ func (r *rampage) bounceBrokers(ctx context.Context) error {
 	return nil
 }
 
-// settling is how long a broker's absence is felt after its return.
-const settling = 5 * time.Second
-
 func (r *rampage) brokerTrouble() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.bounces) == 0 {
-		return false
-	}
-	last := r.bounces[len(r.bounces)-1]
-	return last.to.IsZero() || time.Since(last.to) < settling
+	return troubled(r.bounces, time.Now())
 }
 
 // Bounds on the wait for quiet.
