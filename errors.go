@@ -10,7 +10,7 @@ import (
 // Failure is the evidence that every verdict but delivered carries. Its fields
 // end in headers, metrics and logs, so none may hold a secret, and Detail only
 // what masking left.
-type Failure struct {
+type Failure struct { //nolint:errname // the evidence within an error, which is one only by being embedded
 	Class     Class
 	Code      string // the vendor's code (card_declined), or ours where no vendor spoke (undecodable)
 	Status    int    // HTTP status; 0 if nobody answered

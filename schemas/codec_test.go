@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/big"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,30 +35,30 @@ func invoice() crm.Invoice {
 	}
 }
 
-func encoded(t testing.TB) []byte {
-	t.Helper()
+func encoded(tb testing.TB) []byte {
+	tb.Helper()
 	var encoders schemas.Encoders
 	enc, err := encoders.For("crm.Invoice")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	in := invoice()
 	body, err := enc.Encode(&in)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return body
 }
 
-func reader(t testing.TB, record string, version int) *schemas.Reader {
-	t.Helper()
+func reader(tb testing.TB, record string, version int) *schemas.Reader {
+	tb.Helper()
 	versions, err := schemas.Versions(schemas.Files(), record)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r, err := schemas.NewReader(versions[version-1].Text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -180,6 +181,28 @@ func TestP8EveryPrefixOfAnInvoiceIsRefused(t *testing.T) {
 	}
 }
 
+// A processor that forgets a decimal must not bring its worker down.
+func TestP8AValueWithAHoleIsRefused(t *testing.T) {
+	t.Parallel()
+	var encoders schemas.Encoders
+	enc, err := encoders.For("crm.Invoice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := invoice()
+	in.Total = nil
+	for name, v := range map[string]any{"a nil decimal": in, "no value at all": nil, "another type": 7, "a symbol that is none": func() any {
+		other := invoice()
+		other.Status = "LOST"
+		return &other
+	}()} {
+		_, err := enc.Encode(v)
+		if verdict, f := holdfast.Judge(err); verdict != holdfast.VerdictPermanent || f.Code != "unencodable" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // varint spells n as Avro does.
 func varint(n int64) []byte {
 	u := uint64(n)<<1 ^ uint64(n>>63)
@@ -218,7 +241,7 @@ func TestP8HostilePayloadsAreRefusedQuicklyAndCheaply(t *testing.T) { //nolint:p
 		"recursion of 100,000 records":  {record(`{"name":"f","type":["null","T"]}`), []byte(strings.Repeat("\x02", 100_000))},
 		"recursion of 100,000 in lists": {record(`{"name":"f","type":{"type":"array","items":"T"}}`), []byte(strings.Repeat("\x02", 100_000))},
 	}
-	for name, test := range tests {
+	for name, test := range tests { //nolint:paralleltest // memory is measured, of this test alone
 		t.Run(name, func(t *testing.T) {
 			r, err := schemas.NewReader(test.schema)
 			if err != nil {
@@ -292,7 +315,7 @@ func FuzzHambaAndTwmbAgree(f *testing.F) {
 	body := encoded(f)
 	f.Add(body)
 	f.Add(body[:len(body)/2])
-	f.Add(append(body[:len(body):len(body)], 0))
+	f.Add(append(slices.Clip(body), 0))
 	r := reader(f, "crm.Invoice", 2)
 	latest, err := schemas.Latest("crm.Invoice")
 	if err != nil {

@@ -49,9 +49,8 @@ func checkVersion(t Topic, before []Version, v Version, prefix string) []Finding
 	}
 	for _, old := range before {
 		if err := CheckAgainst(t.Level, old.Text, v.Text); err != nil {
-			var c *avro.CompatibilityError
 			field := ""
-			if errors.As(err, &c) {
+			if c, ok := errors.AsType[*avro.CompatibilityError](err); ok {
 				field = c.Path[strings.LastIndexByte(c.Path, '.')+1:]
 			}
 			return []Finding{place(v, prefix, field, fmt.Sprintf("%s forbids this change since v%d: %s", t.Level, old.Number, err))}

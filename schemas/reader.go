@@ -29,7 +29,7 @@ func NewReader(writer string) (*Reader, error) {
 	name := fullName(w.Root())
 	latest, err := Latest(name)
 	if err != nil {
-		return &Reader{name: name, resolve: w, root: w.Root()}, nil
+		return &Reader{name: name, resolve: w, root: w.Root()}, nil //nolint:nilerr // not compiled in is no error here
 	}
 	r, err := avro.Parse(latest.Text)
 	if err != nil {

@@ -26,15 +26,15 @@ func Do(client *http.Client, req *http.Request, limit int64) (*Response, error) 
 	}
 	var sent atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
-	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
-	answer, err := client.Do(req)
+	ctx := httptrace.WithClientTrace(req.Context(), trace)
+	answer, err := client.Do(req.WithContext(ctx)) //nolint:gosec // the client's dialer and transport refuse what egress does not allow
 	if err != nil {
-		return nil, networkVerdict(req.Context(), err, sent.Load())
+		return nil, networkVerdict(ctx, err, sent.Load())
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := readUpTo(answer.Body, answer.ContentLength, limit)
 	if err != nil {
-		return nil, networkVerdict(req.Context(), err, true)
+		return nil, networkVerdict(ctx, err, true)
 	}
 	resp := &Response{Status: answer.StatusCode, Header: answer.Header, Body: body}
 	if int64(len(body)) > limit {

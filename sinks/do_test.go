@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
+	"log" //nolint:depguard // net/http/httptest takes no other logger
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -119,7 +119,7 @@ func TestTLSFaultsAreUnavailable(t *testing.T) {
 			return s.URL
 		},
 		"TLS 1.0": func(s *httptest.Server, c *http.Client) string {
-			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10} //nolint:gosec // the fault under test
+			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}
 			s.StartTLS()
 			trust(c, s)
 			return s.URL

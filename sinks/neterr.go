@@ -33,8 +33,7 @@ func (e *networkError) Unwrap() error { return e.cause }
 // sent reports whether bytes of the request may have left; then the outcome
 // is not known, and only the same key again can tell.
 func networkVerdict(ctx context.Context, err error, sent bool) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	cause := func(text string) error { return &networkError{text: text, cause: err} }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -218,7 +219,7 @@ egress: {allow_http: true, allow_cidrs: [127.0.0.0/8]}
 func checkTiers(tiers string) error {
 	for tier := range strings.SplitSeq(tiers, ",") {
 		if d, err := time.ParseDuration(strings.TrimSpace(tier)); err != nil || d <= 0 {
-			return exit(exitUsage, fmt.Errorf("--tiers %q: %q must be a duration such as 1s", tiers, tier)) //nolint:err113 // told, never compared
+			return exit(exitUsage, fmt.Errorf("--tiers %q: %q must be a duration such as 1s", tiers, tier))
 		}
 	}
 	return nil
@@ -250,8 +251,8 @@ func (d *devStack) prepare(ctx context.Context) error {
 }
 
 func (d *devStack) stop() {
-	for i := len(d.stops) - 1; i >= 0; i-- {
-		d.stops[i]()
+	for _, stop := range slices.Backward(d.stops) {
+		stop()
 	}
 	d.stops = nil
 }
@@ -337,7 +338,7 @@ try, in another terminal:
 
 // generate writes invoices and shipments into the outbox, as an application would.
 func (d *devStack) generate(ctx context.Context, perSecond float64) {
-	gen := example.New(uint64(time.Now().UnixNano())) //nolint:gosec // a seed
+	gen := example.New(uint64(time.Now().UnixNano()))
 	limiter := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 	for n := 0; limiter.Wait(ctx) == nil; n++ {
 		aggregate, line := "invoice", gen.Invoice

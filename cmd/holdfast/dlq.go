@@ -67,7 +67,7 @@ func (f *letterFlags) filter(now time.Time) (dlq.Filter, error) {
 		out.Key = &f.key
 	}
 	if f.class != "" && string(holdfast.ParseClass(f.class)) != f.class {
-		return out, exit(exitUsage, fmt.Errorf("--class %q must be one of %v", f.class, holdfast.Classes())) //nolint:err113 // told, never compared
+		return out, exit(exitUsage, fmt.Errorf("--class %q must be one of %v", f.class, holdfast.Classes()))
 	}
 	var err error
 	if out.Since, err = moment("--since", f.since, now); err != nil {

@@ -319,7 +319,7 @@ func (g *globals) confirmAct(state dlq.State, n int) error {
 	_, _ = fmt.Fprintf(g.err, "Give up %d dead letters for good? Type their number: ", n)
 	answer, _ := bufio.NewReader(g.in).ReadString('\n')
 	if strings.TrimSpace(answer) != strconv.Itoa(n) {
-		return exit(exitRefused, errors.New("not done")) //nolint:err113 // told, never compared
+		return exit(exitRefused, errors.New("not done"))
 	}
 	return nil
 }

@@ -61,13 +61,14 @@ func printFindings(g *globals, findings []finding) error {
 		return list(g, findings, nil)
 	}
 	for _, f := range findings {
-		line := f.String()
-		if g.output == formatGitHub {
+		var line string
+		switch {
+		case g.output == formatGitHub:
 			line = f.annotation()
-		} else if f.Warning {
-			line = g.paint(yellow, line)
-		} else {
-			line = g.paint(red, line)
+		case f.Warning:
+			line = g.paint(yellow, f.String())
+		default:
+			line = g.paint(red, f.String())
 		}
 		if _, err := fmt.Fprintln(g.out, line); err != nil {
 			return err

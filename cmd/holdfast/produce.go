@@ -62,13 +62,13 @@ func knownTopic(topic string) error {
 	for _, t := range schemas.Topics() {
 		names = append(names, t.Name)
 	}
-	return exit(exitUsage, fmt.Errorf("no schema is compiled in for topic %q%s; there are %s", //nolint:err113 // told, never compared
+	return exit(exitUsage, fmt.Errorf("no schema is compiled in for topic %q%s; there are %s",
 		topic, config.DidYouMean(topic, names), strings.Join(names, ", ")))
 }
 
 func printExamples(g *globals, topic string, n int, seed uint64) error {
 	if n < 0 {
-		return exit(exitUsage, fmt.Errorf("--example %d must not be negative", n)) //nolint:err113 // told, never compared
+		return exit(exitUsage, fmt.Errorf("--example %d must not be negative", n))
 	}
 	lines, err := example.Lines(topic, n, seed)
 	if err != nil {
@@ -86,7 +86,7 @@ func printExamples(g *globals, topic string, n int, seed uint64) error {
 func (g *globals) produceFrom(ctx context.Context, topic, file string) error {
 	from := g.in
 	if file != "" {
-		f, err := os.Open(file) //nolint:gosec // the user named it
+		f, err := os.Open(file)
 		if err != nil {
 			return exit(exitUsage, err)
 		}

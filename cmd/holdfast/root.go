@@ -75,7 +75,7 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 	flags.BoolVar(&g.noInput, "no-input", false, "never prompt")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log more")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "data and errors alone")
-	root.AddCommand(commands(g)...)
+	root.AddCommand(commands(g)...) //nolint:contextcheck // cobra hands each command its context
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -143,13 +143,13 @@ func (g *globals) colored() bool {
 		return g.color == "always"
 	}
 	file, ok := g.out.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
 }
 
 // canAsk reports whether somebody sits at a terminal.
 func (g *globals) canAsk() bool {
 	file, ok := g.in.(*os.File)
-	return !g.noInput && ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
+	return !g.noInput && ok && term.IsTerminal(int(file.Fd()))
 }
 
 // confirm asks on a terminal; without one it refuses unless --yes was given.
@@ -158,13 +158,13 @@ func (g *globals) confirm(question string) error {
 		return nil
 	}
 	if !g.canAsk() {
-		return exit(exitRefused, fmt.Errorf("%s Nobody to ask: pass --yes", question)) //nolint:err113 // told, never compared
+		return exit(exitRefused, fmt.Errorf("%s Nobody to ask: pass --yes", question))
 	}
 	_, _ = fmt.Fprintf(g.err, "%s [y/N] ", question)
 	var answer string
 	_, _ = fmt.Fscanln(g.in, &answer)
 	if strings.ToLower(answer) != "y" && strings.ToLower(answer) != "yes" {
-		return exit(exitRefused, fmt.Errorf("not done")) //nolint:err113,perfsprint // told, never compared
+		return exit(exitRefused, errors.New("not done"))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func runCommand(g *globals) *cobra.Command {
 
 func run(ctx context.Context, g *globals, sel selection, readyFile string) error {
 	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, sel.role) {
-		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", sel.role, roles)) //nolint:err113 // told, never compared
+		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", sel.role, roles))
 	}
 	cfg, err := g.loadConfig()
 	if err != nil {

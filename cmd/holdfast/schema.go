@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -139,9 +140,9 @@ func registryError(err error) error {
 		return err
 	}
 	switch answer.StatusCode {
-	case 401, 403, 502, 503, 504:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return exit(exitUnreachable, err)
-	case 409, 422:
+	case http.StatusConflict, http.StatusUnprocessableEntity:
 		return exit(exitFindings, err)
 	}
 	return err

@@ -57,7 +57,7 @@ func topicApply(c *cobra.Command, g *globals, partitions int32) error {
 // withTopics hands the plan of the configured topics to do.
 func (g *globals) withTopics(c *cobra.Command, partitions int32, do func(*connection, []topics.Change) error) error {
 	if partitions < 1 {
-		return exit(exitUsage, fmt.Errorf("--partitions %d must be at least 1", partitions)) //nolint:err113 // told, never compared
+		return exit(exitUsage, fmt.Errorf("--partitions %d must be at least 1", partitions))
 	}
 	ctx, cancel := g.bounded(c.Context())
 	defer cancel()

@@ -82,7 +82,7 @@ func (g *globals) configFiles(paths []string) ([]string, error) {
 		files = append(files, inside...)
 	}
 	if len(files) == 0 {
-		return nil, exit(exitUsage, fmt.Errorf("no .yaml file in %v", paths)) //nolint:err113 // told, never compared
+		return nil, exit(exitUsage, fmt.Errorf("no .yaml file in %v", paths))
 	}
 	return files, nil
 }

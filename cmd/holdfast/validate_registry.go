@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -44,7 +45,7 @@ func askRegistry(ctx context.Context, cfg *config.Config) ([]finding, error) {
 		_, err = client.LookupSchema(sr.WithParams(ctx, sr.Normalize), t.Subject(), sr.Schema{Schema: newest.Text, Type: sr.TypeAvro})
 		var answer *sr.ResponseError
 		switch {
-		case errors.As(err, &answer) && answer.StatusCode == 404:
+		case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 			tell("subject %s does not have %s", t.Subject(), newest.Path)
 		case err != nil:
 			return nil, registryError(err)

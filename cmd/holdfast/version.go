@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "dev" //nolint:gochecknoglobals // the linker sets it
+var version = "dev"
 
 type build struct {
 	Version  string `json:"version"`

@@ -72,8 +72,7 @@ func (d *document) decode(path string, values any, into any) {
 	}
 	for _, e := range flatten(err) {
 		at := path
-		var where *mapstructure.DecodeError
-		if errors.As(e, &where) {
+		if where, ok := errors.AsType[*mapstructure.DecodeError](e); ok {
 			if name := where.Name(); strings.HasPrefix(name, "[") {
 				at += name
 			} else if name != "" {
@@ -88,8 +87,7 @@ func (d *document) decode(path string, values any, into any) {
 // message1 keeps a message on one line and without the value: what a scalar
 // stands for may be a secret.
 func message1(err error) string {
-	var parse *mapstructure.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[*mapstructure.ParseError](err); ok {
 		return "cannot be read as " + parse.Expected.Type().String()
 	}
 	return strings.ReplaceAll(err.Error(), "\n", " ")
@@ -117,8 +115,8 @@ func keys(t reflect.Type) []string {
 		t = t.Elem()
 	}
 	var names []string
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); name != "" && name != "-" {
+	for field := range t.Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}

@@ -79,8 +79,7 @@ func (d *document) readFile(name string) (string, error) {
 // unreadable keeps the reason and drops the path that the system adds: name
 // says it as the file does.
 func unreadable(name string, err error) error {
-	var reason *os.PathError
-	if errors.As(err, &reason) {
+	if reason, ok := errors.AsType[*os.PathError](err); ok {
 		err = reason.Err
 	}
 	return fmt.Errorf("the file %s cannot be read: %w", name, err)

@@ -29,8 +29,7 @@ type Transform struct {
 func Load(path string, known Known) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		var reason *os.PathError
-		if errors.As(err, &reason) {
+		if reason, ok := errors.AsType[*os.PathError](err); ok {
 			err = reason.Err
 		}
 		return nil, fmt.Errorf("configuration %s: %w", path, err)

@@ -38,7 +38,7 @@ func (p Problem) String() string {
 }
 
 // Problems are all mistakes of a file, in its order. It is the error of [Load].
-type Problems []Problem
+type Problems []Problem //nolint:errname // read as a list, returned as an error
 
 // Error returns one line per problem.
 func (ps Problems) Error() string {

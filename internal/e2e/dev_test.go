@@ -26,7 +26,7 @@ type devProcess struct {
 func startDev(t *testing.T, binary, data, traffic string) *devProcess {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready")
-	d := &devProcess{cmd: exec.Command(binary, "dev", "--data", data, "--traffic", traffic, "--tiers", "500ms,1s,2s", "--ready-file", file)} //nolint:noctx // killed by the test itself
+	d := &devProcess{cmd: exec.Command(binary, "dev", "--data", data, "--traffic", traffic, "--tiers", "500ms,1s,2s", "--ready-file", file)}
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func startDev(t *testing.T, binary, data, traffic string) *devProcess {
 
 func (d *devProcess) applied(t *testing.T) map[string]int {
 	t.Helper()
-	resp, err := http.Get(d.ready.Vendors["stripe"] + "/_sim/applied") //nolint:forbidigo,noctx // the test's own vendor
+	resp, err := http.Get(d.ready.Vendors["stripe"] + "/_sim/applied") //nolint:forbidigo // the test's own vendor
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (b *bench) start(role string) *exec.Cmd {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	cmd := exec.Command(b.binary, "run", "--config", b.config, "--role", role, "--instance", role+"-0", "--ready-file", ready) //nolint:noctx // killed by the test itself
+	cmd := exec.Command(b.binary, "run", "--config", b.config, "--role", role, "--instance", role+"-0", "--ready-file", ready)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
@@ -169,7 +169,7 @@ func (b *bench) post(path, body string) {
 // applied returns the invoices that the vendor holds, by business key.
 func (b *bench) applied() map[string]vendorsim.Applied {
 	b.t.Helper()
-	resp, err := http.Get(b.vendor.URL() + "/_sim/applied") //nolint:forbidigo,noctx // the test's own vendor
+	resp, err := http.Get(b.vendor.URL() + "/_sim/applied") //nolint:forbidigo // the test's own vendor
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (r *Registry) restore(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // our own data folder
+	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -98,13 +98,13 @@ func (r *Registry) restore(path string) error {
 			return fmt.Errorf("journal %s: %w", path, err)
 		}
 	}
-	if err := os.WriteFile(path+".tmp", whole, 0o600); err != nil {
+	if err := os.WriteFile(path+".tmp", whole, 0o600); err != nil { //nolint:gosec // our own data folder
 		return err
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
-	r.journal, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // our own data folder
+	r.journal, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
 	return errors.Join(scanner.Err(), err)
 }
 

@@ -79,8 +79,12 @@ func lastNames() []string {
 
 func places() []place {
 	return []place{
-		{"Berlin", "10115", "DE", "EUR", "+49 30 "}, {"Lisboa", "1100-148", "PT", "EUR", "+351 21 "}, {"London", "EC1A 1BB", "GB", "GBP", "+44 20 "},
-		{"Osaka", "530-0001", "JP", "JPY", "+81 6 "}, {"Oslo", "0150", "NO", "NOK", "+47 22 "}, {"Boston", "02108", "US", "USD", "+1 617 "},
+		{"Berlin", "10115", "DE", "EUR", "+49 30 "},
+		{"Lisboa", "1100-148", "PT", "EUR", "+351 21 "},
+		{"London", "EC1A 1BB", "GB", "GBP", "+44 20 "},
+		{"Osaka", "530-0001", "JP", "JPY", "+81 6 "},
+		{"Oslo", "0150", "NO", "NOK", "+47 22 "},
+		{"Boston", "02108", "US", "USD", "+1 617 "},
 	}
 }
 

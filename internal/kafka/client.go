@@ -89,7 +89,7 @@ func (t *TLS) config() (*tls.Config, error) {
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file %s: holds no PEM certificate", t.CAFile) //nolint:err113 // told to the operator, never compared
+			return nil, fmt.Errorf("ca_file %s: holds no PEM certificate", t.CAFile)
 		}
 	}
 	if t.CertFile != "" {
@@ -128,7 +128,6 @@ func Member(group, instance string) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.SessionTimeout(8 * time.Second),
 		kgo.HeartbeatInterval(time.Second),
 		kgo.RebalanceTimeout(30 * time.Second),

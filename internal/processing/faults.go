@@ -38,13 +38,13 @@ func (f *faults) tell(p partition, err error) {
 }
 
 // next is when the first of them has rested.
-func (f *faults) next() (until time.Time, any bool) {
+func (f *faults) next() (until time.Time, ok bool) {
 	for _, at := range f.resting {
-		if !any || at.Before(until) {
-			until, any = at, true
+		if !ok || at.Before(until) {
+			until, ok = at, true
 		}
 	}
-	return until, any
+	return until, ok
 }
 
 // drop forgets who rests and returns them.

@@ -70,7 +70,7 @@ func (w *world) connect(brokers []string, more ...kgo.Opt) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.opts = append(opts, more...)
+	w.opts = slices.Concat(opts, more)
 	w.client, err = kgo.NewClient(append(slices.Clone(w.opts), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4<<20))...)
 	if err != nil {
 		w.t.Fatal(err)

@@ -85,9 +85,9 @@ func haltingAfter(says, stops int64, to io.Writer) processors.Func {
 	}
 }
 
-// real is a world on the Kafka that HOLDFAST_TEST_KAFKA names, with topics of
+// realWorld is a world on the Kafka that HOLDFAST_TEST_KAFKA names, with topics of
 // its own.
-func real(t *testing.T, partitions int32) (w *world, cfg Config) {
+func realWorld(t *testing.T, partitions int32) (w *world, cfg Config) {
 	t.Helper()
 	brokers := os.Getenv("HOLDFAST_TEST_KAFKA")
 	if brokers == "" {
@@ -130,7 +130,7 @@ func (w *world) fill(topic string, partitions int32, inputs [][]byte) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	const partitions, events, kills = 6, 100_000, 5
-	w, cfg := real(t, partitions)
+	w, cfg := realWorld(t, partitions)
 	inputs, want := numbered(events)
 	w.fill(cfg.In, partitions, inputs)
 	for range kills {
@@ -161,7 +161,7 @@ func TestKilled(t *testing.T) {
 // worker starts a worker process; what it says comes on the reader.
 func (w *world) worker(cfg Config, says, stops int) (*exec.Cmd, io.Reader) {
 	w.t.Helper()
-	p := exec.CommandContext(context.Background(), os.Args[0]) //nolint:gosec // this test's own binary
+	p := exec.CommandContext(context.Background(), os.Args[0])
 	spec := []string{os.Getenv("HOLDFAST_TEST_KAFKA"), cfg.Name, cfg.In, cfg.Out, strconv.Itoa(says), strconv.Itoa(stops)}
 	p.Env = append(os.Environ(), envWorker+"="+strings.Join(spec, " "))
 	p.Stderr = os.Stderr
@@ -179,7 +179,7 @@ func (w *world) worker(cfg Config, says, stops int) (*exec.Cmd, io.Reader) {
 func TestThroughput(t *testing.T) {
 	t.Parallel()
 	const partitions, events = 12, 300_000
-	w, cfg := real(t, partitions)
+	w, cfg := realWorld(t, partitions)
 	inputs, _ := numbered(events)
 	w.fill(cfg.In, partitions, inputs)
 	reg := prometheus.NewRegistry()

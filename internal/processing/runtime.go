@@ -130,7 +130,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 		err := r.work(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		case errors.Is(err, ErrStuck):
 			return fmt.Errorf("processor %s: %w", r.cfg.Name, err)
 		case fenced(err) && r.cfg.Instance != "":

@@ -25,8 +25,12 @@ func TestOutputsAreOfTheirInput(t *testing.T) {
 	w := newWorld(t, 3, nil)
 	w.start(w.runtime(Config{Instance: "a"}, processors.Func(upper), plain{}))
 	at := w.putRecord(&kgo.Record{Topic: in, Partition: 2, Key: []byte("k"), Value: good("three"), Headers: []kgo.RecordHeader{
-		{Key: "ce_id", Value: []byte("e1")}, {Key: "ce_source", Value: []byte("crm")}, {Key: "traceparent", Value: []byte("00-ab")},
-		{Key: "own", Value: []byte("1")}, {Key: "own", Value: []byte("2")}, {Key: "__value_schema_id", Value: []byte("guid")},
+		{Key: "ce_id", Value: []byte("e1")},
+		{Key: "ce_source", Value: []byte("crm")},
+		{Key: "traceparent", Value: []byte("00-ab")},
+		{Key: "own", Value: []byte("1")},
+		{Key: "own", Value: []byte("2")},
+		{Key: "__value_schema_id", Value: []byte("guid")},
 	}})
 	made := w.read(out, 3, 5*time.Second)
 	ids := map[string]string{"1": "crm/e1", "2": "crm/e1/2", "3": "crm/e1/3"}
@@ -95,11 +99,16 @@ func TestForgedHeaders(t *testing.T) {
 	w := newWorld(t, 1, nil)
 	w.start(w.runtime(Config{Instance: "a"}, processors.Func(upper), plain{}))
 	forged := []kgo.RecordHeader{
-		{Key: record.HeaderEventID, Value: []byte("mine")}, {Key: record.HeaderOrigin, Value: []byte("other.v1-7@99")},
-		{Key: record.HeaderOriginTime, Value: []byte("1")}, {Key: record.HeaderHop, Value: []byte("999")},
-		{Key: record.HeaderSink, Value: []byte("stripe")}, {Key: record.HeaderAttempt, Value: []byte("4")},
-		{Key: record.HeaderRedrive, Value: []byte("job=x;count=3;by=eve")}, {Key: record.HeaderRequest, Value: []byte("zzz")},
-		{Key: record.HeaderGeneration, Value: []byte("9")}, {Key: "__dlq.errors.message", Value: []byte("made up")},
+		{Key: record.HeaderEventID, Value: []byte("mine")},
+		{Key: record.HeaderOrigin, Value: []byte("other.v1-7@99")},
+		{Key: record.HeaderOriginTime, Value: []byte("1")},
+		{Key: record.HeaderHop, Value: []byte("999")},
+		{Key: record.HeaderSink, Value: []byte("stripe")},
+		{Key: record.HeaderAttempt, Value: []byte("4")},
+		{Key: record.HeaderRedrive, Value: []byte("job=x;count=3;by=eve")},
+		{Key: record.HeaderRequest, Value: []byte("zzz")},
+		{Key: record.HeaderGeneration, Value: []byte("9")},
+		{Key: "__dlq.errors.message", Value: []byte("made up")},
 	}
 	at := w.putRecord(&kgo.Record{Topic: in, Value: good("x"), Headers: forged})
 	bad := w.putRecord(&kgo.Record{Topic: in, Value: good("refuse"), Headers: forged})

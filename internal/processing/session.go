@@ -95,7 +95,7 @@ func (r *Runtime) learnLimits(ctx context.Context, admin *kadm.Client) {
 		for _, entry := range described[0].Configs {
 			n, err := strconv.ParseInt(entry.MaybeValue(), 10, 32)
 			if entry.Key == "max.message.bytes" && err == nil && n > 0 {
-				limit.Store(int32(min(max(n, 512), 1<<30))) //nolint:gosec // within what kgo takes
+				limit.Store(int32(min(max(n, 512), 1<<30)))
 			}
 		}
 	}

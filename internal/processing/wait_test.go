@@ -118,8 +118,8 @@ func TestTransientWaits(t *testing.T) {
 			t.Errorf("at first %q", made)
 		}
 		w.read(out, 4, 5*time.Minute)
-		for i, want := range []time.Duration{0, 1, 3, 7, 15, 31, 61, 91} {
-			if d := tries[i] - tries[0] - want*time.Second; d < 0 || d > time.Second {
+		for i, seconds := range []int{0, 1, 3, 7, 15, 31, 61, 91} {
+			if d := tries[i] - tries[0] - time.Duration(seconds)*time.Second; d < 0 || d > time.Second {
 				t.Errorf("tries at %v", tries)
 				break
 			}

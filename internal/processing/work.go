@@ -55,7 +55,7 @@ func (r *Runtime) work(ctx context.Context) error {
 // poll returns what was fetched, or nothing as soon as a lane has something or
 // a partition has rested.
 func (s *session) poll(ctx context.Context) kgo.Fetches {
-	if until, any := s.faults.next(); any {
+	if until, ok := s.faults.next(); ok {
 		due, cancel := context.WithDeadline(ctx, until)
 		defer cancel()
 		ctx = due

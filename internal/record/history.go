@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"holdfast.internal"
@@ -27,7 +28,7 @@ const lastKept = 7
 func (h History) Add(e Entry) History {
 	e.Time = e.Time.UTC().Truncate(time.Millisecond)
 	e.Code, e.RequestID = clip(e.Code, maxWord), clip(e.RequestID, maxWord)
-	next := append(h[:len(h):len(h)], e)
+	next := slices.Concat(h, History{e})
 	if extra := len(next) - 1 - lastKept; extra > 0 {
 		next = append(next[:1:1], next[1+extra:]...)
 	}

@@ -71,11 +71,31 @@ func TestForgedHeaders(t *testing.T) {
 	t.Parallel()
 	r := &kgo.Record{Topic: "t.v1", Partition: 2, Offset: 7, Value: []byte("v"), Timestamp: time.UnixMilli(1000)}
 	for _, h := range []struct{ name, value string }{
-		{HeaderOrigin, "other-1@1"}, {HeaderOriginTime, "5"}, {HeaderParent, "up.v1-0@3"}, {HeaderHop, "7"}, {HeaderEpoch, "7"},
-		{HeaderGeneration, "7"}, {HeaderSink, "s"}, {HeaderAttempt, "7"}, {HeaderDue, "99999999999999"}, {HeaderFirstAttempt, "5"},
-		{HeaderFirstFailed, "5"}, {HeaderLastFailed, "5"}, {HeaderAttempts, `[{"ms":1}]`}, {HeaderRequest, "zx"}, {HeaderProgress, "p"},
-		{HeaderClass, "auth"}, {HeaderCode, "c"}, {HeaderStatus, "500"}, {HeaderRequestID, "r"}, {HeaderDetail, "d"},
-		{HeaderFingerprint, "f"}, {HeaderRedrive, "job=j;count=3;by=eve"}, {HeaderTraceLink, "l"}, {"holdfast.invented", "x"}, {HeaderEventID, "mine"},
+		{HeaderOrigin, "other-1@1"},
+		{HeaderOriginTime, "5"},
+		{HeaderParent, "up.v1-0@3"},
+		{HeaderHop, "7"},
+		{HeaderEpoch, "7"},
+		{HeaderGeneration, "7"},
+		{HeaderSink, "s"},
+		{HeaderAttempt, "7"},
+		{HeaderDue, "99999999999999"},
+		{HeaderFirstAttempt, "5"},
+		{HeaderFirstFailed, "5"},
+		{HeaderLastFailed, "5"},
+		{HeaderAttempts, `[{"ms":1}]`},
+		{HeaderRequest, "zx"},
+		{HeaderProgress, "p"},
+		{HeaderClass, "auth"},
+		{HeaderCode, "c"},
+		{HeaderStatus, "500"},
+		{HeaderRequestID, "r"},
+		{HeaderDetail, "d"},
+		{HeaderFingerprint, "f"},
+		{HeaderRedrive, "job=j;count=3;by=eve"},
+		{HeaderTraceLink, "l"},
+		{"holdfast.invented", "x"},
+		{HeaderEventID, "mine"},
 	} {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.name, Value: []byte(h.value)})
 	}

@@ -77,16 +77,16 @@ func fail(w http.ResponseWriter, kind string) {
 	switch {
 	case status == http.StatusTooManyRequests:
 		w.Header().Set("Stripe-Rate-Limited-Reason", "global-rate")
-		stripeError(w, status, "invalid_request_error", "rate_limit", "", "Too many requests.")
+		stripeError(w, status, "invalid_request_error", "rate_limit", "Too many requests.")
 	case status == http.StatusUnauthorized:
-		stripeError(w, status, "invalid_request_error", "api_key_expired", "", "Expired API key.")
+		stripeError(w, status, "invalid_request_error", "api_key_expired", "Expired API key.")
 	case status == http.StatusPaymentRequired:
-		stripeError(w, status, "card_error", "card_declined", "", "Your card was declined.")
+		stripeError(w, status, "card_error", "card_declined", "Your card was declined.")
 	case status == http.StatusConflict:
-		stripeError(w, status, "idempotency_error", "idempotency_key_in_use", "", "The key is in use.")
+		stripeError(w, status, "idempotency_error", "idempotency_key_in_use", "The key is in use.")
 	case status >= http.StatusInternalServerError:
 		http.Error(w, "upstream failure", status) // not stored under the key
 	default:
-		stripeError(w, status, "invalid_request_error", "", "", "Refused on request.")
+		stripeError(w, status, "invalid_request_error", "", "Refused on request.")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -137,7 +138,7 @@ func (s *Server) vendor(api func(http.ResponseWriter, *exchange)) http.HandlerFu
 		s.state.countRequest(x)
 		fault := s.faults.draw(x.event)
 		s.mu.Unlock()
-		status := s.answer(w, x, fault, api)
+		status := s.answer(w, x, fault, api) //nolint:contextcheck // the exchange has its request's context
 		s.record(Request{At: time.Now().UTC(), Method: r.Method, Path: r.URL.Path, Key: x.key, Event: x.event, Status: status})
 	}
 }
@@ -172,9 +173,7 @@ func (s *Server) answer(w http.ResponseWriter, x *exchange, fault string, api fu
 }
 
 func copyTo(w http.ResponseWriter, rec *httptest.ResponseRecorder) int {
-	for name, values := range rec.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), rec.Header())
 	w.Header().Set("Request-Id", fmt.Sprintf("req_%012x", rand.Uint64()>>16)) //nolint:gosec // a name, not a secret
 	w.WriteHeader(rec.Code)
 	_, _ = w.Write(rec.Body.Bytes())
@@ -219,7 +218,7 @@ func (s *Server) allow(w http.ResponseWriter, x *exchange) bool {
 		}
 		if !s.limits[l.name].Allow() {
 			w.Header().Set("Stripe-Rate-Limited-Reason", l.reason)
-			stripeError(w, http.StatusTooManyRequests, "invalid_request_error", "rate_limit", "", "Too many requests.")
+			stripeError(w, http.StatusTooManyRequests, "invalid_request_error", "rate_limit", "Too many requests.")
 			return false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -193,7 +194,7 @@ func (st *state) eventOf(x *exchange) string {
 
 // countRequest counts a write of an event.
 func (st *state) countRequest(x *exchange) {
-	if x.Method == "GET" || x.event == "" {
+	if x.Method == http.MethodGet || x.event == "" {
 		return
 	}
 	kind := "invoice"

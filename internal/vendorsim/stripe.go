@@ -3,6 +3,7 @@ package vendorsim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -26,7 +27,7 @@ type reply struct {
 // the endpoint itself.
 func (s *Server) stripe(w http.ResponseWriter, x *exchange) {
 	if !strings.HasPrefix(x.Header.Get("Authorization"), "Bearer sk_") {
-		stripeError(w, http.StatusUnauthorized, "invalid_request_error", "", "", "You did not provide an API key.")
+		stripeError(w, http.StatusUnauthorized, "invalid_request_error", "", "You did not provide an API key.")
 		return
 	}
 	if v := x.Header.Get("Stripe-Version"); v != "" {
@@ -40,7 +41,7 @@ func (s *Server) stripe(w http.ResponseWriter, x *exchange) {
 		return
 	}
 	if x.Method != http.MethodPost {
-		stripeError(w, http.StatusMethodNotAllowed, "invalid_request_error", "", "", "Unrecognized request URL.")
+		stripeError(w, http.StatusMethodNotAllowed, "invalid_request_error", "", "Unrecognized request URL.")
 		return
 	}
 	s.idempotently(w, x, s.write)
@@ -55,7 +56,7 @@ func (s *Server) idempotently(w http.ResponseWriter, x *exchange, do func(*excha
 	if x.key != "" {
 		if before, ok := s.state.stored[x.key]; ok {
 			if before.Path != x.URL.Path || before.Params != params {
-				stripeError(w, http.StatusBadRequest, "idempotency_error", "", "",
+				stripeError(w, http.StatusBadRequest, "idempotency_error", "",
 					"Keys for idempotent requests can only be used with the same parameters they were first used with.")
 				return
 			}
@@ -69,13 +70,13 @@ func (s *Server) idempotently(w http.ResponseWriter, x *exchange, do func(*excha
 	r := do(x)
 	body, err := json.Marshal(r.body)
 	if err != nil {
-		stripeError(w, http.StatusInternalServerError, "api_error", "", "", "unencodable")
+		stripeError(w, http.StatusInternalServerError, "api_error", "", "unencodable")
 		return
 	}
 	if r.store || r.object != nil {
 		c := change{At: time.Now().UTC(), Path: x.URL.Path, Params: params, Status: r.status, Body: string(body), Object: r.object, Kind: r.kind, Event: r.event, Key: x.key}
 		if err := s.state.commit(c); err != nil {
-			stripeError(w, http.StatusInternalServerError, "api_error", "", "", "journal")
+			stripeError(w, http.StatusInternalServerError, "api_error", "", "journal")
 			return
 		}
 	}
@@ -180,10 +181,7 @@ func (s *Server) finalize(id string, f url.Values) reply {
 	if inv["status"] != "draft" {
 		return refusal(http.StatusBadRequest, "invalid_request_error", "invoice_not_editable", "id", "This invoice is already finalized.")
 	}
-	open := map[string]any{}
-	for k, v := range inv {
-		open[k] = v
-	}
+	open := maps.Clone(inv)
 	open["status"] = "open"
 	open["number"] = "SIM-" + strings.TrimPrefix(id, "in_")
 	return reply{status: http.StatusOK, body: open, object: open, store: true}
@@ -303,8 +301,8 @@ func errorBody(kind, code, param, message string) any {
 	return map[string]any{"error": e}
 }
 
-func stripeError(w http.ResponseWriter, status int, kind, code, param, message string) {
-	send(w, status, errorBody(kind, code, param, message))
+func stripeError(w http.ResponseWriter, status int, kind, code, message string) {
+	send(w, status, errorBody(kind, code, "", message))
 }
 
 func send(w http.ResponseWriter, status int, body any) {

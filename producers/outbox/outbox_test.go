@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -56,16 +57,16 @@ func dialects(t *testing.T, test func(t *testing.T, cfg Config)) {
 	})
 }
 
-func open(t testing.TB, cfg Config) *Outbox {
-	t.Helper()
+func open(tb testing.TB, cfg Config) *Outbox {
+	tb.Helper()
 	box, err := Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = box.Close() })
+	tb.Cleanup(func() { _ = box.Close() })
 	for range 2 { // a second Init changes nothing
-		if err := box.Init(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := box.Init(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
 	return box
@@ -254,8 +255,8 @@ func TestP1BrokerAndRegistryAwayLoseNothingAndKeepTheOrder(t *testing.T) {
 		}}
 		relay(t, box, &k)
 		for i := range 5 {
-			insert(t, box, "a", fmt.Sprint(i))
-			insert(t, box, "b", fmt.Sprint(i))
+			insert(t, box, "a", strconv.Itoa(i))
+			insert(t, box, "b", strconv.Itoa(i))
 		}
 		until(t, 5*time.Second, "b published", func() bool { return len(k.all()) >= 5 })
 		k.set(func() {
@@ -271,7 +272,7 @@ func TestP1BrokerAndRegistryAwayLoseNothingAndKeepTheOrder(t *testing.T) {
 		until(t, 5*time.Second, "everything published", func() bool { return len(k.all()) >= 11 })
 		next := map[string]int{}
 		for _, r := range k.all() {
-			if string(r.Value) != fmt.Sprint(next[string(r.Key)]) {
+			if string(r.Value) != strconv.Itoa(next[string(r.Key)]) {
 				t.Fatalf("%s of %s came where %d was due", r.Value, r.Key, next[string(r.Key)])
 			}
 			next[string(r.Key)]++
@@ -385,7 +386,7 @@ func TestTwoRelaysOneWorksTheOtherTakesOver(t *testing.T) {
 		until(t, 3*time.Second, "the first at work", func() bool { return len(first.all()) == 1 })
 		relay(t, open(t, cfg), &second)
 		for i := range 20 {
-			insert(t, box, "a", fmt.Sprint(i+1))
+			insert(t, box, "a", strconv.Itoa(i+1))
 		}
 		until(t, 3*time.Second, "the first did it all", func() bool { return len(first.all()) == 21 })
 		stop()
@@ -475,14 +476,14 @@ func TestP1ARelayKilledAnywhereLosesAndSkipsNothing(t *testing.T) {
 		go func() {
 			defer close(writing)
 			for i := range rows {
-				if err := Insert(t.Context(), box.DB(), Event{AggregateType: "topic.v1", AggregateID: fmt.Sprint(i % 7), Type: "t", Payload: []byte(fmt.Sprint(i))}); err != nil {
+				if err := Insert(t.Context(), box.DB(), Event{AggregateType: "topic.v1", AggregateID: strconv.Itoa(i % 7), Type: "t", Payload: []byte(strconv.Itoa(i))}); err != nil {
 					t.Error(err)
 					return
 				}
 			}
 		}()
 		start := func() *exec.Cmd {
-			cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // this test's own binary, killed below
+			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), "OUTBOX_TEST_RELAY="+published, "OUTBOX_TEST_DSN="+cfg.DSN.Reveal())
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -539,7 +540,7 @@ func BenchmarkRelay(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range b.N {
-		if err := Insert(b.Context(), tx, Event{AggregateType: "topic.v1", AggregateID: fmt.Sprint(i % 100), Type: "t", Payload: []byte(`{"n":1}`)}); err != nil {
+		if err := Insert(b.Context(), tx, Event{AggregateType: "topic.v1", AggregateID: strconv.Itoa(i % 100), Type: "t", Payload: []byte(`{"n":1}`)}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -148,9 +149,7 @@ func staticHeader(cfg Config) http.Header {
 // net/http reads them and nothing more.
 func (s *sink) header(a *sinks.Attempt) http.Header {
 	h := make(http.Header, len(s.static)+4)
-	for name, values := range s.static {
-		h[name] = values
-	}
+	maps.Copy(h, s.static)
 	key := a.Key("")
 	if s.quote {
 		key = `"` + key + `"`

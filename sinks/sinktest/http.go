@@ -90,8 +90,7 @@ func throttles(t *testing.T, s Suite) {
 	for name, tt := range tests {
 		vendor := NewVendor(t, fixed(http.StatusTooManyRequests, "Retry-After", tt.header))
 		err := s.New(t, vendor.URL, Deps(t, patience)).Deliver(t.Context(), s.Attempt(1))
-		var throttled *holdfast.ThrottledError
-		if !errors.As(err, &throttled) {
+		if throttled, ok := errors.AsType[*holdfast.ThrottledError](err); !ok {
 			t.Errorf("%s: got %v, want a throttle", name, err)
 		} else if throttled.Wait < tt.min || throttled.Wait > tt.max {
 			t.Errorf("%s: waits %v, want %v to %v", name, throttled.Wait, tt.min, tt.max)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -96,8 +97,7 @@ func (f *fakeStripe) write(path string, values url.Values) map[string]any {
 func (f *fakeStripe) list(w io.Writer, u *url.URL) {
 	q := u.Query()
 	var found []map[string]any
-	for i := len(f.objects) - 1; i >= 0; i-- {
-		o := f.objects[i]
+	for _, o := range slices.Backward(f.objects) {
 		fits := strings.HasPrefix(u.Path, "/v1/"+fmt.Sprint(o["object"])+"s")
 		for _, filter := range []string{"email", "customer", "invoice"} {
 			fits = fits && (q.Get(filter) == "" || o[filter] == q.Get(filter))

@@ -30,15 +30,13 @@ func failure(class holdfast.Class, code, text string) holdfast.Failure {
 // classifyPostgres judges by SQLSTATE. An upsert may be repeated at will, so an
 // unknown outcome is simply transient.
 func classifyPostgres(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return bySQLState(pg)
 	}
 	if verdict := cutShort(err); verdict != nil {
 		return verdict
 	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return &holdfast.UnavailableError{Failure: failure(holdfast.ClassNetwork, "connect", "no connection to the database")}
 	}
 	// pgx refuses a value that does not fit the column before it sends anything.
@@ -96,15 +94,15 @@ func bySQLState(pg *pgconn.PgError) error {
 
 // describe names the objects of the database that the error is about.
 func describe(pg *pgconn.PgError) string {
-	text := "SQLSTATE " + pg.Code
+	text := []string{"SQLSTATE " + pg.Code}
 	for _, part := range []struct{ what, name string }{
 		{"table", pg.TableName}, {"column", pg.ColumnName}, {"constraint", pg.ConstraintName},
 	} {
 		if part.name != "" {
-			text += ", " + part.what + " " + part.name
+			text = append(text, part.what+" "+part.name)
 		}
 	}
-	return text
+	return strings.Join(text, ", ")
 }
 
 // lostRace reports what CREATE TABLE IF NOT EXISTS says when two run at once.

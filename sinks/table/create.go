@@ -119,7 +119,7 @@ func typeOf(raw json.RawMessage) avroType {
 	}
 	var object struct {
 		Type      json.RawMessage `json:"type"`
-		Logical   string          `json:"logicalType"`
+		Logical   string          `json:"logicalType"` //nolint:tagliatelle // as Avro spells it
 		Precision int             `json:"precision"`
 		Scale     int             `json:"scale"`
 	}

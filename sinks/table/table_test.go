@@ -48,6 +48,7 @@ func onEach(t *testing.T, run func(t *testing.T, db database, name string)) {
 	t.Helper()
 	for _, db := range databases(t) {
 		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
 			name := "t_" + strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(t.Name()))
 			name = name[:min(len(name), 50)] + "_" + strconv.Itoa(os.Getpid())
 			t.Cleanup(func() { db.exec(t, `DROP TABLE IF EXISTS "`+name+`"`) })
@@ -373,8 +374,8 @@ func TestConfigErrorsNameKeyAndRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
-		break_ func(*table.Config)
-		want   []string
+		spoil func(*table.Config)
+		want  []string
 	}{
 		"a database nobody knows":    {func(c *table.Config) { c.DSN = "mysql://secretpassword" }, []string{"dsn", "postgres://"}},
 		"no table":                   {func(c *table.Config) { c.Table = "" }, []string{"table"}},
@@ -393,7 +394,7 @@ func TestConfigErrorsNameKeyAndRule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := good
-			tt.break_(&cfg)
+			tt.spoil(&cfg)
 			err := cfg.Validate()
 			if err == nil {
 				t.Fatal("accepted")
