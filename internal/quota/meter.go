@@ -7,8 +7,8 @@ import (
 
 // Times of a meter.
 const (
-	// meterMemory is how long use is remembered: e-fold in a second.
-	meterMemory = time.Second
+	// meterMemory is how long use is remembered: e-fold in 2 s.
+	meterMemory = 2 * time.Second
 	// hungerEnds is when somebody who was refused and does not come back is
 	// taken for gone. It is more than the longest wait that is told.
 	hungerEnds = 3 * maxWait
@@ -18,7 +18,7 @@ const (
 
 // headroom is what is asked for above what was used, so that a steady load is
 // not refused for being uneven.
-const headroom = 1.2
+const headroom = 1.15
 
 // starving is the part of the time that asks were refused from which on
 // everything is wanted: the load is larger than can be seen.

@@ -192,23 +192,29 @@ func (s *Shares) own(parts map[string][]int32, owner bool) {
 }
 
 // leave writes that nothing is held any more, so that the others need not
-// wait for its end. A silent broker is not waited for.
+// wait for its end. A silent broker can hold both halves of it, and is not
+// waited for.
 func (s *Shares) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, goodbye)
-	defer cancel()
 	s.mu.Lock()
 	m := s.peer.end(time.Now())
 	s.mu.Unlock()
-	s.complain("write", s.conn.ProduceSync(ctx, s.record(m)).FirstErr())
+	written := make(chan struct{})
+	s.conn.Produce(ctx, s.record(m), func(*kgo.Record, error) { close(written) })
+	within(goodbye, written)
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		s.group.Close()
 		s.conn.Close()
+		s.group.Close()
 	}()
+	within(goodbye, closed)
+}
+
+// within waits for done, so long at most.
+func within(d time.Duration, done <-chan struct{}) {
 	select {
-	case <-closed:
-	case <-time.After(goodbye):
+	case <-done:
+	case <-time.After(d):
 	}
 }
 
