@@ -52,9 +52,6 @@ func newBucket(l Limit) *Bucket {
 // burst. now may be stale: a process can be stopped on the way here, so the
 // clock is asked again.
 func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
-	if b.limit.Rate == rate.Inf {
-		return true, 0
-	}
 	if t := time.Now(); t.After(now) {
 		now = t
 	}
@@ -64,6 +61,9 @@ func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
 func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.unlimited() {
+		return true, 0
+	}
 	b.look(now)
 	n = min(n, b.ceiling.Burst)
 	ok, wait = b.tokens.take(now, n)
@@ -79,18 +79,19 @@ func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
 
 // Limit is this process's own rate now, in tokens per second.
 func (b *Bucket) Limit() rate.Limit {
-	if b.limit.Rate == rate.Inf {
-		return rate.Inf
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.unlimited() {
+		return rate.Inf
+	}
 	b.look(time.Now())
 	return rate.Limit(b.tokens.share.Rate)
 }
 
 // SetRate is what the vendor said about the whole limit. Less than configured
 // is the new ceiling for all replicas, within a round; more raises it again,
-// up to what is configured.
+// up to what is configured. Where that is no limit, it is the ceiling of this
+// process alone.
 func (b *Bucket) SetRate(r rate.Limit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -103,10 +104,13 @@ func (b *Bucket) SetRate(r rate.Limit) {
 	b.look(time.Now())
 }
 
+func (b *Bucket) unlimited() bool { return b.ceiling.Rate >= float64(rate.Inf) }
+
 // look brings the tokens up to what may be used now.
 func (b *Bucket) look(now time.Time) {
 	now = b.tokens.later(now)
 	switch {
+	case b.unlimited():
 	case b.local:
 		b.tokens.set(now, b.ceiling)
 	case b.granted.live(now):

@@ -97,6 +97,14 @@ func TestNoLimit(t *testing.T) {
 	if ok, _ := b.Take(time.Now(), 1e9); !ok || b.Limit() != rate.Inf {
 		t.Errorf("refused without a limit, %v", b.Limit())
 	}
+	b.SetRate(5)
+	if ok, _ := b.Take(time.Now(), 1); ok || b.Limit() != 5 {
+		t.Errorf("a vendor's limit is not kept: %v", b.Limit())
+	}
+	b.SetRate(rate.Inf)
+	if ok, _ := b.Take(time.Now(), 1e9); !ok {
+		t.Error("refused after the vendor took it back")
+	}
 }
 
 func TestSetRate(t *testing.T) {

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -135,6 +136,7 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 			parts[a.id] = share{}
 		}
 	}
+	maps.DeleteFunc(l.told, func(id string, _ told) bool { _, asks := seqs[id]; return !asks })
 	given := l.ledger.grant(total, parts, g.round, until)
 	l.slots.granted(now, parts, given)
 	var grants []grant

@@ -7,9 +7,9 @@ import "golang.org/x/time/rate"
 type Limit struct {
 	// Name is the account, or the sink whose limit it is. Equal names are one limit.
 	Name string
-	// Rate is in tokens per second; rate.Inf is no limit.
+	// Rate is in tokens per second; rate.Inf is no limit, 0 lets nothing pass.
 	Rate rate.Limit
-	// Burst is in tokens, at least 1.
+	// Burst is in tokens; less than 1 counts as 1.
 	Burst int
 }
 

@@ -197,7 +197,7 @@ func TestTheModelFindsBugs(t *testing.T) {
 		},
 		"no record is void": func(p *process, m *message) {
 			if m != nil {
-				m.Basis = 1 << 40
+				m.Basis = p.order.basis()
 			}
 		},
 	} {

@@ -37,8 +37,9 @@ func (o *order) read(offset int64, m *message) (counts, anew bool) {
 	if m == nil {
 		return false, anew
 	}
-	// Everything between the basis and here was read.
-	told := m.Basis >= o.start-1
+	// Everything between the basis and here was read. A basis that lies ahead
+	// is of a topic that was deleted and made again.
+	told := m.Basis >= o.start-1 && m.Basis < offset
 	here := mark{at: offset, from: m.From}
 	switch {
 	case m.Claim:

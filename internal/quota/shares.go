@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
@@ -101,8 +102,12 @@ func New(cfg Config) (*Shares, error) {
 // its source's partitions that the process owns, divided by the number of
 // sinks that share the limit. The parts of all callers in all processes must
 // add up to at most 1 at any time. Buckets of equal names are one; its parts
-// add up.
+// add up. share is called whenever the bucket is asked, and must be quick. No
+// limit is not shared.
 func (s *Shares) Bucket(l Limit, share func() float64) *Bucket {
+	if l.Rate == rate.Inf {
+		return Local(l)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peer.add(l, share)

@@ -162,10 +162,13 @@ func (r *replica) grants() bool {
 	return r.shares.peer.granter.reigns
 }
 
+// pass lets virtual time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 // used is the part of the quota that was used in a time from now on.
 func (f *fleet) used(d time.Duration) float64 {
 	from := time.Since(f.began)
-	time.Sleep(d)
+	pass(d)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.vendor.used(from, from+d)
@@ -180,7 +183,7 @@ func TestSkewedReplicas(t *testing.T) {
 	inFleet(t, limit, func(f *fleet) {
 		r := float64(limit.Rate)
 		all := []*replica{f.start("a", 0.9*1.3*r, 1./3), f.start("b", 0.05*1.3*r, 1./3), f.start("c", 0.05*1.3*r, 1./3)}
-		time.Sleep(15 * time.Second)
+		pass(15 * time.Second)
 		steady := f.used(60 * time.Second)
 		t.Logf("skewed 90/5/5, steady: %.3f of the quota used; a %d, b %d, c %d", steady, all[0].sent.Load(), all[1].sent.Load(), all[2].sent.Load())
 		if steady < 0.95 {
@@ -190,7 +193,7 @@ func TestSkewedReplicas(t *testing.T) {
 		joined := f.start("d", r, 0)
 		before := time.Now()
 		for joined.sent.Load() == 0 {
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		t.Logf("a replica that joins sends after %v", time.Since(before))
 		if took := time.Since(before); took > 2*time.Second {
@@ -221,14 +224,14 @@ func TestSkewedReplicas(t *testing.T) {
 			return false
 		}
 		for !heir() {
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		took := time.Since(killed)
 		t.Logf("killed the granter %d: another reigns after %v", granter, took)
 		if took > session+5*time.Second {
 			t.Errorf("no granter for %v", took)
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		mark := all[(granter+1)%3].sent.Load() + all[(granter+2)%3].sent.Load()
 		t.Logf("with two left: %.3f used", f.used(20*time.Second))
 		if now := all[(granter+1)%3].sent.Load() + all[(granter+2)%3].sent.Load(); now == mark {
@@ -255,12 +258,12 @@ func TestStaticShares(t *testing.T) {
 				r.shares.mu.Unlock()
 			}
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if used := f.used(10 * time.Second); used < 0.95 {
 			t.Errorf("with a granter %.3f used", used)
 		}
 		nobody()
-		time.Sleep(2 * Term)
+		pass(2 * Term)
 		fromA, fromB := a.sent.Load(), b.sent.Load()
 		used := f.used(20 * time.Second)
 		nA, nB := a.sent.Load()-fromA, b.sent.Load()-fromB
@@ -274,9 +277,9 @@ func TestStaticShares(t *testing.T) {
 			_ = c.Close()
 		}
 		b.mu.Unlock()
-		time.Sleep(Term)
+		pass(Term)
 		fromB = b.sent.Load()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := b.sent.Load() - fromB; n > 0 {
 			t.Errorf("%d sent by a replica that cannot know what others have", n)
 		}
@@ -291,16 +294,16 @@ func TestAVendorLowersTheLimit(t *testing.T) {
 	limit := Limit{Name: "account", Rate: 50, Burst: 10}
 	inFleet(t, limit, func(f *fleet) {
 		a, b := f.start("a", 100, 0.5), f.start("b", 100, 0.5)
-		time.Sleep(15 * time.Second)
+		pass(15 * time.Second)
 		a.bucket.SetRate(10)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		lowered := f.used(20*time.Second) * 50
 		t.Logf("%.2f/s after one replica heard of 10/s", lowered)
 		if lowered > 10.5 || lowered < 9.5 {
 			t.Errorf("%.2f/s of a limit lowered to 10/s", lowered)
 		}
 		a.bucket.SetRate(50)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if raised := f.used(20*time.Second) * 50; raised < 47.5 {
 			t.Errorf("%.2f/s after the limit was raised again", raised)
 		}

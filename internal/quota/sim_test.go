@@ -11,19 +11,18 @@ import (
 // what they write and read, with clocks of different speeds, kills, stops and
 // granters that do not know that they are none any more. Time is its own.
 type sim struct {
-	rng     *rand.Rand
-	limit   Limit
-	now     time.Duration // real
-	log     []logged
-	peers   []*process
-	owner   *process      // of partition 0, as the group has it
-	vacant  time.Duration // since when the owner is dead or stopped; -1 if it is not
-	parts   [partitionsOfSource]*process
-	vendor  *vendor
-	drops   float64                  // chance that a write is lost
-	bug     func(*process, *message) // changes a process before it reads m, or ticks (nil)
-	sent    int
-	lowered bool
+	rng    *rand.Rand
+	limit  Limit
+	now    time.Duration // real
+	log    []logged
+	peers  []*process
+	owner  *process      // of partition 0, as the group has it
+	vacant time.Duration // since when the owner is dead or stopped; -1 if it is not
+	parts  [partitionsOfSource]*process
+	vendor *vendor
+	drops  float64                  // chance that a write is lost
+	bug    func(*process, *message) // changes a process before it reads m, or ticks (nil)
+	sent   int
 }
 
 const partitionsOfSource = 12
