@@ -40,6 +40,7 @@ const (
 	keyMaxMessage = "max.message.bytes"
 	keyPolicy     = "cleanup.policy"
 	keyRetention  = "retention.ms"
+	keySegment    = "segment.ms"
 	keyTimestamp  = "message.timestamp.type"
 
 	forever    = "-1"
@@ -51,6 +52,9 @@ const defaultMaxMessage = 1048588
 
 // receiptsKept is how long what vendors answered can be looked up.
 const receiptsKept = 30 * 24 * time.Hour
+
+// quotaKept is far more than any share lives.
+const quotaKept = time.Hour
 
 // desired lists sources first, so that what follows them knows their count.
 func desired(sinks []Sink, processors []Processor, partitions int32) []wanted {
@@ -92,6 +96,10 @@ func internal() []wanted {
 	return []wanted{
 		{name: Audit, count: 1, config: map[string]string{keyPolicy: "delete", keyRetention: forever, keyTimestamp: createTime}, reason: "who did what and why"},
 		{name: Dispositions, count: 1, config: compacted, reason: "what became of dead letters"},
+		// Not compacted: nobody reads what is older than a few seconds.
+		{name: Quota, count: 1, config: map[string]string{
+			keyPolicy: "delete", keyRetention: millis(quotaKept), keySegment: millis(quotaKept), keyTimestamp: createTime,
+		}, reason: "limits shared by replicas"},
 		{name: Receipts, count: DefaultPartitions, config: map[string]string{
 			keyPolicy: "compact,delete", keyRetention: millis(receiptsKept), keyTimestamp: createTime,
 		}, reason: "what vendors answered"},

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Internal topics, compacted.
+// Internal topics.
 const (
 	Dispositions = "holdfast.dispositions" // what became of dead letters, keyed by coordinates
 	Receipts     = "holdfast.receipts"     // what vendors answered, keyed by sink and event id

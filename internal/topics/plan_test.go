@@ -84,7 +84,7 @@ func TestPlanOfAnEmptyCluster(t *testing.T) {
 		"create redrive.invoice-command 3", "create dlq.invoice-command 3",
 		"create retry.stripe-invoices.1s 3", "create retry.stripe-invoices.90s 3",
 		"create redrive.stripe-invoices 3", "create dlq.stripe-invoices 3",
-		"create holdfast.audit 1", "create holdfast.dispositions 1", "create holdfast.receipts 12",
+		"create holdfast.audit 1", "create holdfast.dispositions 1", "create holdfast.quota 1", "create holdfast.receipts 12",
 	}, "\n")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -122,6 +122,9 @@ func TestSourcesAreFollowed(t *testing.T) {
 	}
 	if got := setting(t, admin, "dlq.stripe-invoices", "retention.ms"); got != "3600000" {
 		t.Errorf("configured retention of dead letters %s", got)
+	}
+	if got := setting(t, admin, "holdfast.quota", "cleanup.policy"); got != "delete" {
+		t.Errorf("what replicas tell each other about limits has the policy %s", got)
 	}
 	if _, err := admin.UpdatePartitions(t.Context(), 7, "billing.invoice-command.v1"); err != nil {
 		t.Fatal(err)
