@@ -62,7 +62,8 @@
 // Three shares of a burst of 1 could send nothing, or all at once. Where the
 // costs of single records do not fit into the burst side by side, those who
 // want to send take turns: the whole limit is one holder's (or a few
-// holders') for a time slot, then the next one's.
+// holders') for a time slot, then the next one's. Without a granter nobody
+// gives turns, and a static share that is too small for a record sends none.
 //
 // The files:
 //
@@ -73,6 +74,7 @@
 //	meter.go     how much a sink could use
 //	message.go   the records of the topic
 //	order.go     which of them count
+//	board.go     what everybody demanded last
 //	peer.go      one process: demands, leases
 //	granter.go   the process that grants
 //	ledger.go    what it has promised

@@ -36,7 +36,7 @@ type Config struct {
 	// Instance is the process's stable name, if the deployment gives one: a
 	// granter that restarts within the session then stays the granter.
 	Instance string
-	// Topic is [topics.Quota] by default.
+	// Topic is [topics.Quota] by default; the consumer group has its name.
 	Topic string
 	// Kafka says how to reach the brokers.
 	Kafka []kgo.Opt
@@ -81,7 +81,7 @@ func New(cfg Config) (*Shares, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quota: kafka client: %w", err)
 	}
-	opts := append(append([]kgo.Opt{}, cfg.Kafka...), kafka.Member(topics.Group("quota"), cfg.Instance)...)
+	opts := append(append([]kgo.Opt{}, cfg.Kafka...), kafka.Member(cfg.Topic, cfg.Instance)...)
 	s.group, err = kgo.NewClient(append(opts,
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()), // whoever joins does not take the partition

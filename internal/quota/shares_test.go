@@ -6,12 +6,17 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -26,6 +31,7 @@ type fleet struct {
 	t       *testing.T
 	network *kfake.VirtualNetwork
 	opts    []kgo.Opt
+	topic   string // "" for the default
 	limit   Limit
 	began   time.Time
 
@@ -64,22 +70,33 @@ func inFleet(t *testing.T, l Limit, test func(*fleet)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &fleet{t: t, network: &network, opts: opts, limit: l, began: time.Now()}
-		f.vendor = &vendor{limit: l, slack: 1, jitter: 25 * time.Millisecond}
+		f := newFleet(t, l)
+		f.network, f.opts = &network, opts
 		test(f)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.broken != nil {
-			t.Error(f.broken)
-		}
-		for _, w := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
-			worst := f.vendor.worst(w)
-			t.Logf("worst window of %v: %.3f of R*w + b", w, worst)
-			if worst > 1 {
-				t.Errorf("more than R*w + b in %v", w)
-			}
-		}
+		f.audit()
 	})
+}
+
+func newFleet(t *testing.T, l Limit) *fleet {
+	t.Helper()
+	return &fleet{t: t, limit: l, began: time.Now(), vendor: &vendor{limit: l, slack: 1, jitter: 25 * time.Millisecond}}
+}
+
+// audit is what the vendor says in the end.
+func (f *fleet) audit() {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken != nil {
+		f.t.Error(f.broken)
+	}
+	for _, w := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
+		worst := f.vendor.worst(w)
+		f.t.Logf("worst window of %v: %.3f of R*w + b", w, worst)
+		if worst > 1 {
+			f.t.Errorf("more than R*w + b in %v", w)
+		}
+	}
 }
 
 // start starts a replica that owns a fraction of the source and could send
@@ -87,7 +104,11 @@ func inFleet(t *testing.T, l Limit, test func(*fleet)) {
 func (f *fleet) start(name string, load, fraction float64) *replica {
 	f.t.Helper()
 	r := &replica{fleet: f}
-	shares, err := New(Config{Instance: name, Kafka: append(f.opts, kgo.Dialer(r.dial)), Log: zap.NewNop()})
+	cfg := Config{Instance: name, Topic: f.topic, Kafka: f.opts, Log: zap.NewNop()}
+	if f.network != nil {
+		cfg.Kafka = append(slices.Clone(f.opts), kgo.Dialer(r.dial))
+	}
+	shares, err := New(cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -324,4 +345,49 @@ func TestNothingWithoutATopic(t *testing.T) {
 		}
 		a.leave()
 	})
+}
+
+// TestOnRealKafka: the same skew, in real time.
+func TestOnRealKafka(t *testing.T) {
+	t.Parallel()
+	brokers := os.Getenv("HOLDFAST_TEST_KAFKA")
+	if brokers == "" {
+		t.Skip("no real Kafka: `make test` starts one where a JDK and Maven are")
+	}
+	f := newFleet(t, Limit{Name: "account", Rate: 100, Burst: 25})
+	opts, err := kafka.Options(kafka.Config{Brokers: strings.Split(brokers, ",")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.opts, f.topic = opts, "holdfast.quota-"+uuid.NewString()[:8]
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	if _, err := admin.CreateTopic(t.Context(), 1, -1, nil, f.topic); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if _, err := admin.DeleteTopics(context.Background(), f.topic); err != nil {
+			t.Error(err)
+		}
+	}()
+	all := []*replica{f.start("a", 0.9*130, 0), f.start("b", 0.05*130, 0), f.start("c", 0.05*130, 0)}
+	for deadline := time.Now().Add(30 * time.Second); !slices.ContainsFunc(all, (*replica).grants); pass(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody became the granter")
+		}
+	}
+	pass(2 * Term)
+	used := f.used(10 * time.Second)
+	t.Logf("skewed 90/5/5, steady: %.3f of the quota used", used)
+	if used < 0.9 {
+		t.Errorf("used %.3f of the quota, want 0.9", used)
+	}
+	for _, r := range all {
+		r.leave()
+	}
+	f.audit()
 }
