@@ -52,14 +52,18 @@ func NewClient(cfg Config) (*sr.Client, error) {
 	return client, nil
 }
 
-// bounded cuts every answer at maxAnswer, so that a huge one fails to parse
-// instead of filling memory.
+// bounded refuses to read more than maxAnswer of an answer, and cuts an error
+// page there, so that a huge one cannot fill memory.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode < http.StatusMultipleChoices {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer) // an http.MaxBytesError to the reader
+		return resp, nil
 	}
 	resp.Body = struct {
 		io.Reader

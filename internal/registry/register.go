@@ -2,9 +2,11 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
@@ -81,8 +83,21 @@ func List(ctx context.Context, client *sr.Client) ([]Subject, error) {
 }
 
 // unknown reports whether the registry said that it does not have what it was
-// asked for, as opposed to not answering.
+// asked for (404xx in its own words), as opposed to not answering: a page of a
+// proxy that says 404 is an outage.
 func unknown(err error) bool {
 	var answer *sr.ResponseError
-	return errors.As(err, &answer) && answer.StatusCode == 404
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.ErrorCode/100 == http.StatusNotFound
+}
+
+// unspoken reports an answer of a registry that has no such endpoint.
+func unspoken(err error) bool {
+	var answer *sr.ResponseError
+	if !errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound {
+		return false
+	}
+	var words struct {
+		Code *int `json:"error_code"`
+	}
+	return json.Unmarshal(answer.Raw, &words) == nil && words.Code != nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ var (
 	errUnknownID    = errors.New("the registry does not know the schema id")
 	errNotAvro      = errors.New("the schema is not Avro")
 	errDepth        = errors.New("the schema is nested too deeply")
+	errSize         = errors.New("the schema is larger than 1 MiB")
 	errNotLatest    = errors.New("is not registered: run `holdfast schema register`")
 	errUnknownTopic = errors.New("no schema is compiled in for the topic")
 )
@@ -49,7 +51,7 @@ type Serde struct {
 	client   *sr.Client
 	encoders schemas.Encoders
 	readers  sync.Map // ref → *schemas.Reader
-	allowed  sync.Map // topicRef → bool, for topics that are not compiled in
+	allowed  sync.Map // topicRef → time.Time until which it is refused, zero: allowed; for topics that are not compiled in
 	latest   sync.Map // topic → uint32
 
 	mu      sync.Mutex
@@ -158,6 +160,10 @@ func (s *Serde) reader(ctx context.Context, r ref) (*schemas.Reader, error) {
 
 func (s *Serde) ask(ctx context.Context, r ref) (*schemas.Reader, error) {
 	schema, err := s.fetch(ctx, r)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, holdfast.Permanent(holdfast.ClassSchema, "foreign_schema", errSize)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -198,10 +204,8 @@ func (s *Serde) miss(r ref, cause error) error {
 	switch {
 	case errors.As(cause, &permanent):
 		m.asked, m.err = askTimes, cause
-	case !unknown(cause):
-		m.err = &holdfast.UnavailableError{Failure: holdfast.Failure{
-			Class: holdfast.ClassSchema, Code: "registry_down", Err: fmt.Errorf("schema registry: %w", cause),
-		}}
+	case !unknown(cause) && (r.guid == "" || !unspoken(cause)): // not every registry knows GUIDs
+		m.err = down(cause)
 	default:
 		m.asked++
 		if m.asked >= askTimes && now.Sub(m.first) >= askWithin {
@@ -240,21 +244,35 @@ func (s *Serde) permit(ctx context.Context, topic string, r ref, reader *schemas
 		return foreign
 	}
 	key := topicRef{topic: topic, ref: r}
-	allowed, ok := s.allowed.Load(key)
-	if !ok && r.guid == "" {
-		subjects, err := s.client.SubjectsByID(ctx, int(r.id))
-		if err != nil {
-			return &holdfast.UnavailableError{Failure: holdfast.Failure{
-				Class: holdfast.ClassSchema, Code: "registry_down", Err: fmt.Errorf("schema registry: %w", err),
-			}}
+	if known, ok := s.allowed.Load(key); ok {
+		until := known.(time.Time) //nolint:forcetypeassert // the map holds nothing else
+		if until.IsZero() {
+			return nil
 		}
-		allowed = slices.Contains(subjects, topic+"-value")
-		s.allowed.Store(key, allowed)
+		if time.Now().Before(until) {
+			return foreign
+		}
 	}
-	if allowed == true {
-		return nil
+	if r.guid != "" {
+		return foreign
 	}
-	return foreign
+	uses, err := s.client.SchemaVersionsByID(ctx, int(r.id))
+	if err != nil && !unknown(err) {
+		return down(err)
+	}
+	if !slices.ContainsFunc(uses, func(v sr.SubjectVersion) bool { return v.Subject == topic+"-value" }) {
+		s.allowed.Store(key, time.Now().Add(refusedFor)) // it may be registered there yet
+		return foreign
+	}
+	s.allowed.Store(key, time.Time{})
+	return nil
+}
+
+// down is the verdict where the registry does not answer, or not as one does.
+func down(cause error) error {
+	return &holdfast.UnavailableError{Failure: holdfast.Failure{
+		Class: holdfast.ClassSchema, Code: "registry_down", Err: fmt.Errorf("schema registry: %w", cause),
+	}}
 }
 
 // Encode writes a generated type in the newest version of the topic's record.
