@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math/big"
@@ -223,23 +224,32 @@ func TestP8HostilePayloadsAreRefusedQuicklyAndCheaply(t *testing.T) { //nolint:p
 		schema string
 		body   []byte
 	}{
-		"empty payload":                 {field(`"string"`), nil},
-		"string of 2^40 bytes":          {field(`"string"`), varint(1 << 40)},
-		"string of negative length":     {field(`"string"`), varint(-1)},
-		"bytes of 2^62":                 {field(`"bytes"`), varint(1 << 62)},
-		"array of 2^40 nulls":           {field(`{"type":"array","items":"null"}`), varint(1 << 40)},
-		"array of minint blocks":        {field(`{"type":"array","items":"int"}`), varint(-1 << 63)},
-		"array of 2^40 ints":            {field(`{"type":"array","items":"int"}`), varint(1 << 40)},
-		"map of 2^40 entries":           {field(`{"type":"map","values":"null"}`), varint(1 << 40)},
-		"union index 2^40":              {field(`["null","string"]`), varint(1 << 40)},
-		"union index -1":                {field(`["null","string"]`), varint(-1)},
-		"enum index 2^31":               {field(`{"type":"enum","name":"E","symbols":["A"]}`), varint(1 << 31)},
-		"enum index -1":                 {field(`{"type":"enum","name":"E","symbols":["A"]}`), varint(-1)},
-		"varint of 11 bytes":            {field(`"long"`), []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1}},
-		"int beyond 32 bits":            {field(`"int"`), varint(1 << 40)},
-		"trailing bytes":                {field(`"int"`), []byte{2, 0}},
-		"recursion of 100,000 records":  {record(`{"name":"f","type":["null","T"]}`), []byte(strings.Repeat("\x02", 100_000))},
-		"recursion of 100,000 in lists": {record(`{"name":"f","type":{"type":"array","items":"T"}}`), []byte(strings.Repeat("\x02", 100_000))},
+		"empty payload":               {field(`"string"`), nil},
+		"string of 2^40 bytes":        {field(`"string"`), varint(1 << 40)},
+		"string of negative length":   {field(`"string"`), varint(-1)},
+		"bytes of 2^62":               {field(`"bytes"`), varint(1 << 62)},
+		"array of 2^40 nulls":         {field(`{"type":"array","items":"null"}`), varint(1 << 40)},
+		"array of minint blocks":      {field(`{"type":"array","items":"int"}`), varint(-1 << 63)},
+		"array of 2^40 ints":          {field(`{"type":"array","items":"int"}`), varint(1 << 40)},
+		"map of 2^40 entries":         {field(`{"type":"map","values":"null"}`), varint(1 << 40)},
+		"union index 2^40":            {field(`["null","string"]`), varint(1 << 40)},
+		"union index -1":              {field(`["null","string"]`), varint(-1)},
+		"enum index 2^31":             {field(`{"type":"enum","name":"E","symbols":["A"]}`), varint(1 << 31)},
+		"enum index -1":               {field(`{"type":"enum","name":"E","symbols":["A"]}`), varint(-1)},
+		"varint of 11 bytes":          {field(`"long"`), []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1}},
+		"int beyond 32 bits":          {field(`"int"`), varint(1 << 40)},
+		"trailing bytes":              {field(`"int"`), []byte{2, 0}},
+		"recursion of 20 M records":   {record(`{"name":"f","type":["null","T"]}`), bytes.Repeat([]byte{2}, 20_000_000)},
+		"recursion of 20 M in lists":  {record(`{"name":"f","type":{"type":"array","items":"T"}}`), bytes.Repeat([]byte{2}, 20_000_000)},
+		"recursion of 20 M in maps":   {record(`{"name":"f","type":{"type":"map","values":"T"}}`), bytes.Repeat([]byte{2, 0}, 10_000_000)},
+		"blocks of nulls without end": {field(`{"type":"array","items":"null"}`), bytes.Repeat(varint(1<<40), 1000)},
+		"negative count, size 2^40":   {field(`{"type":"array","items":"int"}`), append(varint(-1<<20), varint(1<<40)...)},
+		"map of minint blocks":        {field(`{"type":"map","values":"int"}`), varint(-1 << 63)},
+		"map key of 2^40 bytes":       {field(`{"type":"map","values":"int"}`), append(varint(1), varint(1<<40)...)},
+		"a fixed cut short":           {field(`{"type":"fixed","name":"F","size":16}`), []byte{1, 2, 3}},
+		"a fixed of 2^30":             {field(`{"type":"fixed","name":"F","size":1073741824}`), []byte{1, 2, 3}},
+		"a double cut short":          {field(`"double"`), []byte{1, 2, 3}},
+		"a decimal of 2^40 bytes":     {field(`{"type":"bytes","logicalType":"decimal","precision":10,"scale":2}`), varint(1 << 40)},
 	}
 	for name, test := range tests { //nolint:paralleltest // memory is measured, of this test alone
 		t.Run(name, func(t *testing.T) {

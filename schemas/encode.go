@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -8,6 +9,8 @@ import (
 
 	"holdfast.internal"
 )
+
+var errUnset = errors.New("a field that must have a value has none")
 
 // Encoder encodes generated types with the newest version of a record.
 type Encoder struct {
@@ -25,9 +28,15 @@ func NewEncoder(v Version) (*Encoder, error) {
 	return &Encoder{schema: schema, api: avro.Config{}.Freeze()}, nil
 }
 
-// Encode returns the Avro body of v, a generated type or a pointer to one.
-func (e *Encoder) Encode(v any) ([]byte, error) {
-	body, err := e.api.Marshal(e.schema, v)
+// Encode returns the Avro body of v, a generated type or a pointer to one. A
+// value that cannot be encoded, such as one whose decimal is nil, is permanent.
+func (e *Encoder) Encode(v any) (body []byte, err error) {
+	defer func() { // hamba panics where a pointer that must not be nil is
+		if r := recover(); r != nil {
+			err = holdfast.Permanent(holdfast.ClassTransform, "unencodable", errUnset)
+		}
+	}()
+	body, err = e.api.Marshal(e.schema, v)
 	if err != nil {
 		return nil, holdfast.Permanent(holdfast.ClassTransform, "unencodable", err)
 	}
