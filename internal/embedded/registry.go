@@ -122,7 +122,10 @@ func (r *Registry) replay(e entry) error {
 	return err
 }
 
-const maxBody = 1 << 20
+const (
+	maxBody       = 1 << 20
+	invalidSchema = 42201 // as Confluent's registry says it
+)
 
 // handle checks and journals what changes the registry, and leaves the rest to srfake.
 func (r *Registry) handle(w http.ResponseWriter, req *http.Request) {
@@ -153,7 +156,7 @@ func (r *Registry) register(w http.ResponseWriter, req *http.Request, subject st
 	}
 	id, version, err := r.fake.RegisterSchema(subject, schema)
 	if err != nil {
-		refuse(w, http.StatusUnprocessableEntity, 42201, err.Error())
+		refuse(w, http.StatusUnprocessableEntity, invalidSchema, err.Error())
 		return
 	}
 	if version > r.counts[subject] {
@@ -240,7 +243,15 @@ func (r *Registry) note(e entry) error {
 func readSchema(w http.ResponseWriter, req *http.Request) (sr.Schema, bool) {
 	var s sr.Schema
 	if err := json.NewDecoder(req.Body).Decode(&s); err != nil {
-		refuse(w, http.StatusUnprocessableEntity, 42201, "Invalid schema: "+err.Error())
+		refuse(w, http.StatusUnprocessableEntity, invalidSchema, "Invalid schema: "+err.Error())
+		return s, false
+	}
+	if s.Type != sr.TypeAvro {
+		return s, true
+	}
+	// Compared with itself at no level, a schema is parsed and no more.
+	if err := schemas.CheckAgainst("NONE", s.Schema, s.Schema); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, invalidSchema, "Invalid schema: "+err.Error())
 		return s, false
 	}
 	return s, true
