@@ -45,7 +45,6 @@ type Server struct {
 	requests []Request
 	limits   map[string]*rate.Limiter
 	options  Options
-	inFlight map[string]bool // idempotency keys
 }
 
 // Request is one request as /_sim/requests shows it.
@@ -73,7 +72,7 @@ func Start(o Options) (*Server, error) {
 			return nil, fmt.Errorf("vendor simulator: %w", err)
 		}
 	}
-	s := &Server{state: st, url: "http://" + l.Addr().String(), options: o, limits: map[string]*rate.Limiter{}, inFlight: map[string]bool{}}
+	s := &Server{state: st, url: "http://" + l.Addr().String(), options: o, limits: map[string]*rate.Limiter{}}
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.http.Serve(l) }()
 	return s, nil

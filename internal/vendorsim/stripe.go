@@ -61,9 +61,7 @@ func (s *Server) idempotently(w http.ResponseWriter, x *exchange, do func(*excha
 				return
 			}
 			w.Header().Set("Idempotent-Replayed", "true")
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(before.Status)
-			_, _ = w.Write([]byte(before.Body))
+			send(w, before.Status, json.RawMessage(before.Body))
 			return
 		}
 	}
