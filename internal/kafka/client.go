@@ -37,11 +37,13 @@ type SASL struct {
 	Password  holdfast.Secret
 }
 
+// MaxBatch is the largest batch that is read, in bytes after decompression.
+const MaxBatch = 8 << 20
+
 // Bounds on what a broker, or a producer through it, can make us hold.
 const (
-	fetchMaxBytes      = 8 << 20
-	maxDecompressBatch = 8 << 20
-	brokerMaxRead      = 16 << 20
+	fetchMaxBytes = 8 << 20
+	brokerMaxRead = 16 << 20
 )
 
 // ErrMechanism reports a SASL mechanism that is not spoken here.
@@ -57,7 +59,7 @@ func Options(cfg Config) ([]kgo.Opt, error) {
 		kgo.SoftwareNameAndVersion("holdfast", "1"),
 		kgo.DisableClientMetrics(),
 		kgo.BrokerMaxReadBytes(brokerMaxRead),
-		kgo.MaxDecompressBatchBytes(maxDecompressBatch),
+		kgo.MaxDecompressBatchBytes(MaxBatch),
 		kgo.FetchMaxBytes(fetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(1 << 20),
 		kgo.MetadataMinAge(250 * time.Millisecond),

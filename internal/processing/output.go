@@ -64,5 +64,6 @@ func (r *Runtime) deadLetter(env *record.Envelope, epoch int32, err error) *kgo.
 	}
 	env.Sink = r.cfg.Name
 	env.Fail(f, time.Now())
+	r.oversize.cut(env)
 	return env.ToDeadLetters(topics.DeadLetters(r.cfg.Name), env.At.Partition, epoch, topics.Group(r.cfg.Name))
 }

@@ -89,13 +89,14 @@ var (
 
 // Runtime is one processor at work.
 type Runtime struct {
-	cfg     Config
-	deps    Deps
-	log     *zap.Logger
-	metrics counters
-	member  string // the end of the transactional id
-	limits  limits
-	stuck   stuck
+	cfg      Config
+	deps     Deps
+	log      *zap.Logger
+	metrics  counters
+	member   string // the end of the transactional id
+	limits   limits
+	stuck    stuck
+	oversize oversize
 
 	ready chan struct{}
 	once  sync.Once
@@ -108,6 +109,7 @@ func New(cfg Config, deps Deps, random string) (*Runtime, error) {
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("processor", cfg.Name)),
 		metrics: deps.Metrics.of(cfg), member: cfg.Instance, ready: make(chan struct{}),
 	}
+	r.oversize = oversize{log: r.log, refused: map[string]struct{}{}}
 	if r.member == "" {
 		r.member = random
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal/internal/kafka"
-	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 )
 
@@ -74,15 +73,15 @@ func (r *Runtime) options(s *session) []kgo.Opt {
 	)
 }
 
+// batchLimit is for the client, which counts bytes before compression.
 func (r *Runtime) batchLimit(topic string) int32 {
-	limit, otherwise := &r.limits.out, int32(defaultMaxMessage)
 	if topic == topics.DeadLetters(r.cfg.Name) {
-		limit, otherwise = &r.limits.dead, defaultMaxMessage+record.Headroom
+		return maxLetter
 	}
-	if n := limit.Load(); n > 0 {
+	if n := r.limits.out.Load(); n > 0 {
 		return n
 	}
-	return otherwise
+	return defaultMaxMessage
 }
 
 // learnLimits asks the broker; where it may not tell, Kafka's defaults hold.

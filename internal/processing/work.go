@@ -152,9 +152,15 @@ func (r *Runtime) transact(ctx context.Context, s *session) error {
 	ctx, cancel := lasting(ctx, endGrace)
 	defer cancel()
 	first := kgo.AbortingFirstErrPromise(s.Client())
+	held := 0
 	for _, res := range b.results {
 		for _, out := range res.outputs {
-			s.Produce(ctx, out, first.Promise())
+			promise := first.Promise()
+			if r.isLetter(out) {
+				held = r.apart(ctx, s.Client(), held, out)
+				promise = r.oversize.watch(out, promise)
+			}
+			s.Produce(ctx, out, promise)
 		}
 	}
 	failed := first.Err()
