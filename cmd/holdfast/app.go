@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"holdfast.internal/internal/delivery"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/processing"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/registry"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/producers/outbox"
@@ -35,6 +37,7 @@ type selection struct {
 	sinks      []string
 	processors []string
 	instance   string
+	alone      bool // no other process shares the limits
 }
 
 func (s selection) has(role string) bool { return s.role == "all" || s.role == role }
@@ -60,6 +63,8 @@ type app struct {
 	log     *zap.Logger
 	runners []runner
 	metrics *prometheus.Registry
+	shares  *quota.Shares            // nil where no limit is shared
+	local   map[string]*quota.Bucket // by limit, where they are not
 	close   []func()
 
 	server *http.Server
@@ -94,6 +99,9 @@ func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) erro
 	}
 	consumed := kafka.ConsumedCounter(a.metrics)
 	if err := a.addProcessors(cfg, sel, consumed); err != nil {
+		return err
+	}
+	if err := a.shareLimits(cfg, sel); err != nil {
 		return err
 	}
 	if err := a.addSinks(cfg, sel, consumed); err != nil {
@@ -135,6 +143,8 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 			continue
 		}
 		settings := deliveryConfig(s, sel.instance)
+		var worker *delivery.Worker
+		limit := a.limit(cfg, s, sel, func() float64 { return worker.Share() })
 		sink, err := openSink(s, sinks.Deps{
 			Name: s.Name,
 			HTTP: sinks.NewHTTPClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
@@ -150,13 +160,56 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 		if c, ok := sink.(interface{ Close() error }); ok {
 			a.close = append(a.close, func() { _ = c.Close() })
 		}
-		w, err := delivery.New(settings, delivery.Deps{Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Log: a.log, Metrics: metrics})
+		worker, err = delivery.New(settings, delivery.Deps{
+			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Receipts: a.conn.client, Log: a.log, Metrics: metrics,
+		})
 		if err != nil {
 			return err
 		}
-		a.runners = append(a.runners, runner{name: "sink " + s.Name, run: w.Run, ready: w.Ready()})
+		a.runners = append(a.runners, runner{name: "sink " + s.Name, run: worker.Run, ready: worker.Ready()})
 	}
 	return nil
+}
+
+// shareLimits makes the limits of this process parts of those of all replicas,
+// where a sink that it runs has one.
+func (a *app) shareLimits(cfg *config.Config, sel selection) error {
+	limited := slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool { return sel.sink(s.Name) && s.Limits.Rate.PerSecond() > 0 })
+	if sel.alone || !limited {
+		return nil
+	}
+	var err error
+	a.shares, err = quota.New(quota.Config{Instance: sel.instance, Kafka: a.conn.opts, Log: a.log})
+	return err
+}
+
+// limit is the bucket of a sink; nil for none. share says which part of the
+// sink's source this process reads.
+func (a *app) limit(cfg *config.Config, s config.Sink, sel selection, share func() float64) delivery.Bucket {
+	perSecond := s.Limits.Rate.PerSecond()
+	if perSecond <= 0 {
+		return nil
+	}
+	name, sharers := s.Name, 1
+	if account := s.Limits.Account; account != "" {
+		name, sharers = account, 0
+		for _, other := range cfg.Sinks {
+			if other.Limits.Account == account {
+				sharers++
+			}
+		}
+	}
+	l := quota.Limit{Name: name, Rate: rate.Limit(perSecond), Burst: s.Limits.Burst}
+	if !sel.alone {
+		return a.shares.Bucket(l, func() float64 { return share() / float64(sharers) })
+	}
+	if a.local == nil {
+		a.local = map[string]*quota.Bucket{}
+	}
+	if a.local[name] == nil {
+		a.local[name] = quota.Local(l)
+	}
+	return a.local[name]
 }
 
 // deliveryConfig is what the engine needs of a sink's configuration.
@@ -164,9 +217,16 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 	c := delivery.Config{
 		Sink: s.Name, Source: s.In, Instance: instance, Tiers: s.Retry.Tiers,
 		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
-		Rate: rate.Limit(s.Limits.Rate.PerSecond()), Burst: s.Limits.Burst, MaxHold: s.Limits.MaxHold,
+		MaxHold: s.Limits.MaxHold, MaxAge: s.Retry.MaxAge, DeadLetterBudget: s.Breaker.DeadLetterBudget,
+		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency,
 		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
 		EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
+	}
+	switch kind, name, _ := strings.Cut(s.Tenant, ":"); kind {
+	case "header":
+		c.TenantHeader = name
+	case "field":
+		c.TenantField = name
 	}
 	if s.Timeout > 0 {
 		// One attempt of a sink of several steps makes several requests.
@@ -240,7 +300,8 @@ func (a *app) run(ctx context.Context, ready func()) error {
 	defer a.shut()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	errs := make(chan error, len(a.runners))
+	errs := make(chan error, len(a.runners)+1)
+	stopShares := a.runShares(ctx, errs)
 	var wg sync.WaitGroup
 	for _, r := range a.runners {
 		wg.Go(func() {
@@ -267,12 +328,29 @@ func (a *app) run(ctx context.Context, ready func()) error {
 		ready()
 	})
 	wg.Wait()
+	stopShares()
 	close(errs)
 	var all []error
 	for err := range errs {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// runShares starts to share limits; what it returns ends that, after all that
+// sends has ended.
+func (a *app) runShares(ctx context.Context, errs chan<- error) (stop func()) {
+	if a.shares == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := a.shares.Run(ctx); err != nil {
+			errs <- fmt.Errorf("shared limits: %w", err)
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 func (a *app) shut() {

@@ -11,6 +11,7 @@ import (
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery"
 	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/sinks"
 	"holdfast.internal/sinks/http"
 )
@@ -43,8 +44,9 @@ func deliverEngine(ctx context.Context, j job, m *meter) error {
 	metrics := prometheus.NewRegistry()
 	w, err := delivery.New(delivery.Config{
 		Sink: j.Sink, Source: j.Source, Tiers: tiers(), Ordered: j.Ordered, Concurrency: j.InFlight,
-		Rate: unlimited, Burst: unlimited, Timeout: 15 * time.Second,
+		Timeout: 15 * time.Second,
 	}, delivery.Deps{
+		Limit: quota.Local(quota.Limit{Name: j.Sink, Rate: unlimited, Burst: unlimited}),
 		Sink: counted, Open: open, Kafka: opts, Log: zap.NewNop(),
 		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
 	})

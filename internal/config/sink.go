@@ -43,10 +43,22 @@ type Limits struct {
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 	// Concurrency is how many requests are in flight at most; 8 by default.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
-	// Account names a limit that several sinks share.
+	// Account names a limit that several sinks share; all of them write the same rate and burst.
 	Account string `yaml:"account"`
+	// PerTenant limits each tenant besides.
+	PerTenant TenantLimits `yaml:"per_tenant"`
 	// MaxHold is the longest wait that a vendor may ask for; 24h by default.
 	MaxHold time.Duration `yaml:"max_hold"`
+}
+
+// TenantLimits are what one tenant may use of a sink.
+type TenantLimits struct {
+	// Rate is such as 5/s; none by default.
+	Rate Rate `yaml:"rate"`
+	// Burst is how many may go at once after a pause; one second of the rate by default.
+	Burst int `yaml:"burst" jsonschema:"minimum=1"`
+	// Concurrency is how many requests of one tenant are in flight at most; half of the sink's by default.
+	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
 }
 
 // Retry says how records wait for another attempt.
@@ -117,5 +129,8 @@ func (s *Sink) fill() {
 	}
 	if s.Limits.Burst == 0 {
 		s.Limits.Burst = s.Limits.Rate.burst()
+	}
+	if s.Limits.PerTenant.Burst == 0 {
+		s.Limits.PerTenant.Burst = s.Limits.PerTenant.Rate.burst()
 	}
 }

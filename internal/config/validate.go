@@ -24,6 +24,7 @@ func (v *validator) config(c *Config) {
 		v.processor(item("processors", i), p)
 	}
 	v.cycles(c.Processors)
+	v.accounts(c.Sinks)
 	for i := range c.Sinks {
 		v.sink(item("sinks", i), &c.Sinks[i])
 		v.egress(item("sinks", i), &c.Sinks[i], c)

@@ -87,11 +87,8 @@ func (v *validator) sink(path string, s *Sink) {
 // later warns of settings that the engine reads and does not obey yet.
 func (v *validator) later(path string, s *Sink) {
 	for key, set := range map[string]bool{
-		"on_dead_letter":             s.OnDeadLetter == Park,
-		"limits.account":             s.Limits.Account != "",
-		"tenant":                     s.Tenant != "",
-		"dlq.compat_headers":         len(s.DLQ.CompatHeaders) > 0,
-		"breaker.dead_letter_budget": v.written(child(path, "breaker.dead_letter_budget")),
+		"on_dead_letter":     s.OnDeadLetter == Park,
+		"dlq.compat_headers": len(s.DLQ.CompatHeaders) > 0,
 	} {
 		if set {
 			v.warn(child(path, key), "has no effect in this version yet")
@@ -99,9 +96,22 @@ func (v *validator) later(path string, s *Sink) {
 	}
 }
 
-func (v *validator) written(path string) bool {
-	_, ok := v.marks[path]
-	return ok
+// accounts refuses sinks that share a limit and disagree about it.
+func (v *validator) accounts(list []Sink) {
+	first := map[string]int{}
+	for i, s := range list {
+		if s.Limits.Account == "" {
+			continue
+		}
+		before, ok := first[s.Limits.Account]
+		if !ok {
+			first[s.Limits.Account] = i
+			continue
+		}
+		if a, b := list[before].Limits, s.Limits; a.Rate != b.Rate || a.Burst != b.Burst {
+			v.check(child(item("sinks", i), "limits.account"), "%q is shared with sinks[%d], which must have the same rate and burst", s.Limits.Account, before)
+		}
+	}
 }
 
 func (v *validator) tiers(path string, tiers []time.Duration) {

@@ -29,7 +29,7 @@ func (w *Worker) work() {
 		if t == nil {
 			return
 		}
-		w.handle(t.part.sends, t)
+		w.handle(t.shard.sends, t)
 	}
 }
 
@@ -43,10 +43,6 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 		w.settleTombstone(ctx, t)
 		return
 	}
-	if w.hold.wait(t.part.waits) != nil || w.limiter.Wait(t.part.waits) != nil {
-		w.sched.abandon(t)
-		return
-	}
 	w.observeLateness(t)
 	began := time.Now()
 	if t.env.FirstAttempt.IsZero() {
@@ -57,6 +53,7 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 	if ctx.Err() != nil && err != nil {
 		// Cancelled by the end of the worker or of its partition: whatever the
 		// sink says about it says nothing about the destination.
+		w.sched.free(t)
 		w.sched.abandon(t)
 		return
 	}
@@ -163,7 +160,7 @@ func (w *Worker) deliver(ctx context.Context, a *sinks.Attempt) (err error) {
 }
 
 func (w *Worker) observeLateness(t *task) {
-	if t.part.tier >= 0 && t.waits == 0 {
-		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.tierLabel(t)).Observe(max(0, time.Since(t.at).Seconds()))
+	if !t.at.IsZero() && t.waits == 0 {
+		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.tierLabel(t)).Observe(max(0, time.Since(w.sched.freeSince(t)).Seconds()))
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"holdfast.internal/internal/topics"
 )
 
 // Tombstones says what to do with a null value.
@@ -25,12 +23,27 @@ type Config struct {
 	Instance string          // static member name; "" for dynamic membership
 	Tiers    []time.Duration // delays of the retry tiers, rising
 
-	Ordered     bool // one record in flight per key
-	Concurrency int  // requests in flight
-	Rate        rate.Limit
-	Burst       int
+	Ordered     bool          // one record in flight per key
+	Concurrency int           // requests in flight
 	Timeout     time.Duration // of one attempt
 	MaxHold     time.Duration // longest wait that a vendor may ask for
+
+	// TenantHeader or TenantField names whose quota a record uses; both empty: nobody is told apart.
+	TenantHeader, TenantField string
+	TenantRate                rate.Limit // of each tenant; 0 for none
+	TenantBurst               int
+	// TenantConcurrency is how many slots one tenant may have; half of all by default.
+	TenantConcurrency int
+
+	// Park keeps the order around dead letters: what follows one of its key
+	// waits in the dead-letter topic behind it.
+	Park bool
+	// MaxAge ends the retries of a record that is throttled while others pass.
+	MaxAge time.Duration
+	// DeadLetterBudget is how many refusals a burst may hold.
+	DeadLetterBudget int
+	// MaxOutstanding bounds the records that wait in tiers; at the bound the source is not read.
+	MaxOutstanding int
 
 	OnTombstone Tombstones
 	FromLatest  bool // where a new sink starts to read its source
@@ -51,17 +64,27 @@ const (
 	DefaultTimeout     = 30 * time.Second
 	DefaultMaxHold     = 24 * time.Hour
 	DefaultMaxSuspect  = 24 * time.Hour
+	DefaultMaxAge      = 7 * 24 * time.Hour
+
+	DefaultDeadLetterBudget = 1000
+	DefaultMaxOutstanding   = 2_000_000
 )
 
 func (c Config) withDefaults() Config {
 	if c.Concurrency <= 0 {
 		c.Concurrency = DefaultConcurrency
 	}
-	if c.Rate <= 0 {
-		c.Rate = rate.Inf
+	if c.TenantConcurrency <= 0 {
+		c.TenantConcurrency = max(1, c.Concurrency/2)
 	}
-	if c.Burst <= 0 {
-		c.Burst = max(1, int(min(c.Rate, 1000)))
+	if c.MaxAge <= 0 {
+		c.MaxAge = DefaultMaxAge
+	}
+	if c.DeadLetterBudget <= 0 {
+		c.DeadLetterBudget = DefaultDeadLetterBudget
+	}
+	if c.MaxOutstanding <= 0 {
+		c.MaxOutstanding = DefaultMaxOutstanding
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -81,21 +104,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// tierOf maps the topics of retries to their index; the redrive topic and the
-// source are in none.
-func (c Config) tierOf() map[string]int {
-	m := make(map[string]int, len(c.Tiers))
-	for i, d := range c.Tiers {
-		m[topics.Retry(c.Sink, d)] = i
-	}
-	return m
-}
+func (c Config) tenanted() bool { return c.TenantHeader != "" || c.TenantField != "" }
 
-// topics lists all that the sink's worker reads.
-func (c Config) topics() []string {
-	all := []string{c.Source, topics.Redrive(c.Sink)}
-	for _, d := range c.Tiers {
-		all = append(all, topics.Retry(c.Sink, d))
+// tenantLimit makes the bucket of one tenant; nil for none.
+func (c Config) tenantLimit() *rate.Limiter {
+	if c.TenantRate <= 0 {
+		return nil
 	}
-	return all
+	return rate.NewLimiter(c.TenantRate, max(1, c.TenantBurst))
 }

@@ -58,7 +58,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 			cfg.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
 		}
 		var vn kfake.VirtualNetwork
-		all := append(cfg.topics(), topics.DeadLetters("s"))
+		all := append(newLayout(cfg).names, topics.DeadLetters("s"))
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
 		if err != nil {
 			t.Fatal(err)
@@ -128,12 +128,15 @@ func (w *world) worker() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// produce writes n records over 3 keys, with ids 0, 1, 2 …
-func (w *world) produce(n int) {
+// produce writes n records, each of a key of its own, with ids 0, 1, 2 …
+func (w *world) produce(n int) { w.produceKeys(n, n) }
+
+// produceKeys writes n records over some keys in turn.
+func (w *world) produceKeys(n, keys int) {
 	w.t.Helper()
 	for i := range n {
 		w.send(&kgo.Record{
-			Topic: source, Partition: int32(i % 3 % 2), Key: []byte("k" + strconv.Itoa(i%3)), Value: []byte{0},
+			Topic: source, Partition: int32(i % keys % 2), Key: []byte("k" + strconv.Itoa(i%keys)), Value: []byte{0},
 			Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(strconv.Itoa(i))}},
 		})
 	}

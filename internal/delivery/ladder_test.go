@@ -213,7 +213,7 @@ func TestP3OneKeyOneInFlightAndInOrder(t *testing.T) {
 		}
 		stop := w.worker()
 		defer stop()
-		w.produce(300)
+		w.produceKeys(300, 3)
 		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
 		last := map[int]int{}
 		for _, a := range w.all() {

@@ -19,6 +19,13 @@ type Metrics struct {
 	lateness   *prometheus.HistogramVec
 	dead       *prometheus.CounterVec
 	consumed   *prometheus.CounterVec
+	waiting    *prometheus.GaugeVec
+	due        *prometheus.GaugeVec
+	parkedKeys *prometheus.GaugeVec
+	parked     *prometheus.GaugeVec
+	breaker    *prometheus.GaugeVec
+	commits    *prometheus.CounterVec
+	receipts   *prometheus.CounterVec
 }
 
 // NewMetrics registers the delivery metrics. consumed is shared with processing.
@@ -35,6 +42,11 @@ func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Met
 		reg.MustRegister(v)
 		return v
 	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(v)
+		return v
+	}
 	return &Metrics{
 		deliveries: counter("holdfast_deliveries_total", "Records settled, by outcome.", "sink", "outcome"),
 		attempts:   counter("holdfast_delivery_attempts_total", "Calls of the sink, by verdict and error class.", "sink", "tier", "outcome", "reason"),
@@ -44,8 +56,15 @@ func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Met
 		scheduled: counter("holdfast_retry_scheduled_total", "Records moved to a retry tier.", "sink", "tier"),
 		lateness: histogram("holdfast_retry_lateness_seconds", "How long after its due time a record was sent.",
 			[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "sink", "tier"),
-		dead:     counter("holdfast_dlq_records_total", "Records moved to the dead-letter topic.", "sink", "reason"),
-		consumed: consumed,
+		dead:       counter("holdfast_dlq_records_total", "Records moved to the dead-letter topic.", "sink", "reason"),
+		consumed:   consumed,
+		waiting:    gauge("holdfast_retry_waiting_records", "Records that lie in a retry tier of this worker's partitions.", "sink", "tier"),
+		due:        gauge("holdfast_retry_due_records", "Of these, records whose time has come.", "sink", "tier"),
+		parkedKeys: gauge("holdfast_parked_keys", "Keys of which records wait behind an earlier one.", "sink"),
+		parked:     gauge("holdfast_parked_records", "Records that wait behind an earlier one of their key.", "sink"),
+		breaker:    gauge("holdfast_breaker_state", "1 for the state of the breaker; of several tenants' the worst.", "sink", "state"),
+		commits:    counter("holdfast_commit_errors_total", "Commits of offsets that were refused.", "sink"),
+		receipts:   counter("holdfast_receipt_errors_total", "Receipts that were not written.", "sink"),
 	}
 }
 
@@ -69,6 +88,9 @@ type meters struct {
 	seconds   prometheus.Observer
 	age       prometheus.Observer
 	succeeded map[string]prometheus.Counter // by tier
+
+	commitErrors  prometheus.Counter
+	receiptErrors prometheus.Counter
 }
 
 // sourceTier is the tier label of a first attempt.
@@ -85,6 +107,9 @@ func (m *Metrics) of(cfg Config) *meters {
 		seconds:   m.duration.WithLabelValues(cfg.Sink),
 		age:       m.endToEnd.WithLabelValues(cfg.Sink),
 		succeeded: make(map[string]prometheus.Counter),
+
+		commitErrors:  m.commits.WithLabelValues(cfg.Sink),
+		receiptErrors: m.receipts.WithLabelValues(cfg.Sink),
 	}
 	tiers := []string{sourceTier}
 	for _, d := range cfg.Tiers {

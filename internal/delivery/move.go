@@ -19,65 +19,68 @@ const defaultMaxMessage = 1<<20 + record.Headroom
 // moveRetryAfter is the pause after a move that the broker did not take.
 const moveRetryAfter = time.Second
 
-type moveKind int
+// codeParked marks what waits in the dead-letter topic behind a dead letter of its key.
+const codeParked = "parked"
 
-const (
-	moveRetry moveKind = iota
-	moveBury
-)
+// slotLetters stands for the dead letters where nobody waits behind them.
+const slotLetters = -1
 
 // move writes the record to its next topic, in the partition number that it
 // has, and settles it once all replicas have it: write before commit. Until
-// then its lane waits; the slot is free. A move that fails is tried again for
+// then its key waits; the slot is free. A move that fails is tried again for
 // as long as the partition is ours, since the only other choice is to lose it.
-func (w *Worker) move(ctx context.Context, t *task, topic string, kind moveKind) {
-	w.produce(ctx, t, w.render(t, topic, kind), kind)
+func (w *Worker) move(ctx context.Context, t *task, slot int) {
+	w.produce(ctx, t, w.render(t, slot), slot, t.moves)
 }
 
-func (w *Worker) render(t *task, topic string, kind moveKind) *kgo.Record {
+func (w *Worker) render(t *task, slot int) *kgo.Record {
 	t.env.Sink = w.cfg.Sink
 	_, epoch := w.client.GroupMetadata()
-	if kind == moveBury {
-		return t.env.ToDeadLetters(topic, t.part.num, epoch, topics.Group(w.cfg.Sink))
+	if slot == slotLetters || slot == w.sched.layout.letters {
+		return t.env.ToDeadLetters(topics.DeadLetters(w.cfg.Sink), t.shard.num, epoch, topics.Group(w.cfg.Sink))
 	}
-	return t.env.To(topic, t.part.num, epoch)
+	return t.env.To(w.sched.layout.names[slot], t.shard.num, epoch)
 }
 
-func (w *Worker) produce(ctx context.Context, t *task, r *kgo.Record, kind moveKind) {
+func (w *Worker) produce(ctx context.Context, t *task, r *kgo.Record, slot, move int) {
+	due := t.env.Due
 	w.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 		switch {
-		case err == nil:
+		case err == nil && slot == slotLetters:
 			w.sched.finish(t)
+		case err == nil:
+			w.sched.moved(t, move, slot, r.Offset, due)
 		case errors.Is(err, kerr.MessageTooLarge):
-			w.shrink(ctx, t, r, kind)
+			w.shrink(ctx, t, r, slot, move)
 		default:
 			w.log.Error("move refused by the broker", zap.String("topic", r.Topic), zap.Int32("partition", r.Partition), zap.Error(err))
-			w.later(ctx, t, func() { w.move(ctx, t, r.Topic, kind) })
+			w.later(ctx, t, func() { w.produce(ctx, t, w.render(t, slot), slot, move) })
 		}
 	})
 }
 
 // shrink makes a record that the broker finds too large fit: first without
 // what we added to it; then without its value, as a pointer to its origin.
-func (w *Worker) shrink(ctx context.Context, t *task, r *kgo.Record, kind moveKind) {
+func (w *Worker) shrink(ctx context.Context, t *task, r *kgo.Record, slot, move int) {
 	w.log.Error("record too large for its next topic", zap.String("topic", r.Topic),
 		zap.String("origin", t.env.Event.Origin.String()), zap.Int("value_bytes", len(r.Value)))
 	if t.env.Frozen != nil || t.env.Failure.Detail != "" || t.env.Attempts != nil {
 		t.env.Frozen, t.env.Failure.Detail, t.env.Attempts = nil, "", nil
-		w.move(ctx, t, r.Topic, kind)
+		w.produce(ctx, t, w.render(t, slot), slot, move)
+		return
+	}
+	if len(r.Value) == 0 {
+		w.later(ctx, t, func() { w.produce(ctx, t, w.render(t, slot), slot, move) })
 		return
 	}
 	t.env.Failure.Code = "too_large"
-	pointer := w.render(t, topics.DeadLetters(w.cfg.Sink), moveBury)
-	if pointer.Value == nil && r.Value == nil {
-		w.later(ctx, t, func() { w.move(ctx, t, r.Topic, kind) })
-		return
-	}
+	letters := w.lettersSlot()
+	pointer := w.render(t, letters)
 	pointer.Value = nil
-	w.produce(ctx, t, pointer, moveBury)
+	w.produce(ctx, t, pointer, letters, move)
 }
 
-// later runs f after a pause, unless the worker ends first or loses the partition.
+// later runs f after a pause, unless the worker ends first or loses the shard.
 func (w *Worker) later(ctx context.Context, t *task, f func()) {
 	w.moves.Go(func() {
 		if sleep(ctx, moveRetryAfter) != nil || !w.sched.owns(t) {
@@ -86,4 +89,24 @@ func (w *Worker) later(ctx context.Context, t *task, f func()) {
 		}
 		f()
 	})
+}
+
+// lettersSlot is where dead letters go: a slot that is followed, or slotLetters.
+func (w *Worker) lettersSlot() int {
+	if w.sched.layout.letters >= 0 {
+		return w.sched.layout.letters
+	}
+	return slotLetters
+}
+
+// sleep waits for d or ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

@@ -2,142 +2,283 @@ package delivery
 
 import (
 	"container/heap"
-	"context"
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/record"
 )
 
-// Bounds on what a worker holds.
+// Bounds on what a worker holds in memory.
 const (
-	maxHeldRecords    = 8192
-	maxHeldBytes      = 64 << 20
-	maxWaitingRecords = 256 // per tier partition, beyond which it is paused
-	maxWaitingBytes   = 1 << 20
+	maxHeldRecords = 8192
+	maxHeldBytes   = 48 << 20
+	maxKeptBytes   = 16 << 20 // of records that wait in a tier; beyond, they are read again
+	maxRefetch     = 4096     // records that are to be read again
+	refetchPause   = 20 * time.Millisecond
 )
 
-// task is one record that this worker has read and not settled.
+// task is an outstanding record that is in memory.
 type task struct {
-	env  *record.Envelope
-	part *partition
-	lane *lane
-	at   time.Time // when it may be sent; zero: now
-	size int
-	// repeats counts throttles, quick repeats and waits for a schema: none of
-	// them is an attempt.
+	id     id
+	shard  *shard
+	env    *record.Envelope
+	owner  string  // the tenant's name
+	tenant *tenant // once it may be sent
+	size   int
+	at     time.Time // when it was due; zero for one that might go at once
+	// waits counts throttles and waits for a schema: none of them is an attempt.
 	waits int
+	// throttles in a row that hit this record while others of its scope passed.
+	throttles int
+	kept      bool // counts as kept: its time has not come
+	moving    bool // on its way to another topic
+	moves     int  // how often it was; tells a late acknowledgement from the present one
 }
 
-func (t *task) offset() int64 { return t.env.At.Offset }
-
-// lane holds the records of one key, the one in flight first.
-type lane struct {
-	key   string
-	keyed bool
-	queue []*task
-}
-
-// scheduler decides what may be sent next: one record per lane, lanes in turn,
-// nothing before its time, nothing of a partition that is gone.
+// scheduler decides what may be sent next: the first of each key, when its time
+// has come, tenants in turn, within holds, limits and breakers.
 type scheduler struct {
-	ordered bool
+	cfg    Config
+	layout layout
+	began  time.Time
+	seed   maphash.Seed
+	limit  Bucket // of the whole sink; nil for none
+
+	owned atomic.Int64 // len(shards)
 
 	mu      sync.Mutex
-	work    sync.Cond // a lane became ready, or closed
-	room    sync.Cond // held fell, or closed
-	parts   map[string]map[int32]*partition
-	lanes   map[string]*lane
-	ready   []*lane
-	timed   timedTasks
-	changed chan struct{} // the head of timed changed
-	held    int
-	bytes   int
-	closed  bool
+	work    sync.Cond // something may be sent, or closed
+	quiet   sync.Cond // less is in flight
+	shards  map[int32]*shard
+	tenants map[string]*tenant
+	turns   []*tenant // those with records to send, in turn
+	turn    int
+	refetch []want // what may be sent and is not in memory
+	hold    hold   // of the whole sink
+	letters budget
+	flying  int
+
+	held, bytes, keptBytes int
+	outstanding            int
+	paused                 bool // the source is not read
+	closed                 bool
+
+	alarm   time.Time     // when timers next looks
+	ring    chan struct{} // the alarm was set earlier
+	fetch   chan struct{} // refetch has something
+	relieve chan struct{} // memory is full, or free again
 }
 
-func newScheduler(ordered bool) *scheduler {
+// want is an entry whose record has to be read from its topic.
+type want struct {
+	shard *shard
+	id    id
+}
+
+func newScheduler(cfg Config, limit Bucket) *scheduler {
 	s := &scheduler{
-		ordered: ordered,
-		parts:   make(map[string]map[int32]*partition),
-		lanes:   make(map[string]*lane),
-		changed: make(chan struct{}, 1),
+		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit,
+		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
+		letters: newBudget(cfg.DeadLetterBudget),
+		ring:    make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieve: make(chan struct{}, 1),
 	}
-	s.work.L, s.room.L = &s.mu, &s.mu
+	s.work.L, s.quiet.L = &s.mu, &s.mu
 	return s
 }
 
-// assign starts to track a partition.
-func (s *scheduler) assign(p *partition) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.parts[p.topic] == nil {
-		s.parts[p.topic] = make(map[int32]*partition)
+// tickAt rounds up: never early.
+func (s *scheduler) tickAt(t time.Time) tick {
+	if t.IsZero() {
+		return 0
 	}
-	s.parts[p.topic][p.num] = p
+	d := (t.Sub(s.began) + tickLength - 1) / tickLength
+	return tick(min(max(d, 0), time.Duration(never)-1)) //nolint:gosec // bounded
 }
 
-// partition returns the assignment, nil if there is none.
-func (s *scheduler) partition(topic string, num int32) *partition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.parts[topic][num]
+func (s *scheduler) timeOf(due tick) time.Time { return s.began.Add(time.Duration(due) * tickLength) }
+
+// arrival is a record that was read from a topic.
+type arrival struct {
+	offset int64
+	env    *record.Envelope // nil for what needs no delivery (markers of transactions)
+	due    time.Time        // zero: at once
+	tenant string
 }
 
-// add takes a record that was read; due is zero for one that may go at once. A
-// copy that was met before is finished thereby. It reports whether the
-// partition is to be paused, because enough of it waits for its time.
-func (s *scheduler) add(p *partition, env *record.Envelope, due time.Time) (pause bool) {
+// admit takes the records of one partition that were read.
+func (s *scheduler) admit(topic string, num int32, arrivals []arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.gone() {
-		return false
-	}
-	p.add(env.At.Offset)
-	if env.Hop > 0 && p.seen.meet(env.Copy()) {
-		p.finish(env.At.Offset)
-		return false
-	}
-	t := &task{env: env, part: p, at: due, size: len(env.Payload) + len(env.Event.Key) + 256}
-	if due.IsZero() {
-		s.enqueue(t)
-		return false
-	}
-	p.waiting++
-	p.waitingBytes += t.size
-	s.schedule(t)
-	if !p.paused && (p.waiting >= maxWaitingRecords || p.waitingBytes >= maxWaitingBytes) {
-		p.paused = true
-		return true
-	}
-	return false
-}
-
-// enqueue puts t at the end of its key's lane.
-func (s *scheduler) enqueue(t *task) {
-	s.held++
-	s.bytes += t.size
-	key := t.env.Event.Key
-	if !s.ordered || key == nil {
-		t.lane = &lane{queue: []*task{t}}
-		s.wake(t.lane)
+	sh := s.shards[num]
+	if sh == nil || sh.gone {
 		return
 	}
-	l := s.lanes[string(key)]
-	if l == nil {
-		l = &lane{key: string(key), keyed: true}
-		s.lanes[l.key] = l
+	p := sh.parts[s.layout.slots[topic]]
+	if p == nil || p.finished == nil {
+		return
 	}
-	t.lane = l
-	l.queue = append(l.queue, t)
-	if len(l.queue) == 1 {
-		s.wake(l)
+	for i := range arrivals {
+		a := &arrivals[i]
+		switch settled := p.meet(a.offset); {
+		case settled:
+		case a.env == nil:
+			p.finished.Finish(a.offset)
+		default:
+			s.take(p, a)
+		}
+	}
+	s.tryOpen(sh)
+	s.pressure()
+}
+
+// take files one record that is not settled.
+func (s *scheduler) take(p *part, a *arrival) {
+	sh, offset, env := p.shard, a.offset, a.env
+	key, origin := s.keyOf(env), s.originOf(env)
+	rank := rankOf(env.Redrive.Count, env.Hop)
+	if i := sh.index.find(key, origin); i != none {
+		e := sh.index.at(i)
+		switch {
+		case e.slot() == p.slot && e.offset() == offset:
+			return // this worker wrote it, and knows
+		case rank <= e.rank:
+			p.finish(offset) // an older copy, or the same one twice
+			return
+		case e.state() != flying:
+			s.supersede(sh, i, p, a)
+			return
+		case sh.tasks[i].moving && env.Epoch >= sh.epoch:
+			s.arrive(sh, i, p.slot, offset, a.due) // read before its write was acknowledged
+			return
+		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>12):
+			p.finish(offset) // a former owner's late word about what is in flight here
+			return
+		}
+	} else if sh.late(env) {
+		p.finish(offset)
+		return
+	}
+	e := entry{key: key, origin: origin, rank: rank, due: s.dueOf(p, a)}
+	e.place(p.slot, offset)
+	e.set(stored)
+	i := sh.index.insert(e)
+	s.outstanding++
+	if p.slot == slotSource || s.keptBytes < maxKeptBytes && e.due != never {
+		s.keep(sh, i, a)
+	}
+	s.consider(sh, i)
+}
+
+// supersede replaces an older copy that waits by a newer one.
+func (s *scheduler) supersede(sh *shard, i id, p *part, a *arrival) {
+	e := sh.index.at(i)
+	s.forget(sh, i)
+	sh.parts[e.slot()].finish(e.offset())
+	e.place(p.slot, a.offset)
+	e.rank, e.due = rankOf(a.env.Redrive.Count, a.env.Hop), s.dueOf(p, a)
+	e.set(stored)
+	if s.keptBytes < maxKeptBytes && e.due != never {
+		s.keep(sh, i, a)
+	}
+	s.consider(sh, i)
+}
+
+// dueOf is when a record may be sent: a dead letter never by itself, what waits
+// behind one as soon as it leads its key.
+func (s *scheduler) dueOf(p *part, a *arrival) tick {
+	if p.slot == s.layout.letters && a.env.Failure.Code != codeParked {
+		return never
+	}
+	return s.tickAt(a.due)
+}
+
+// keep holds a record in memory.
+func (s *scheduler) keep(sh *shard, i id, a *arrival) {
+	t := &task{id: i, shard: sh, env: a.env, size: a.env.Size(), at: a.due, owner: a.tenant}
+	sh.tasks[i] = t
+	sh.index.at(i).set(held)
+	s.held++
+	s.bytes += t.size
+	if sh.index.at(i).slot() != slotSource {
+		t.kept = true
+		s.keptBytes += t.size
 	}
 }
 
-func (s *scheduler) wake(l *lane) {
-	s.ready = append(s.ready, l)
+// forget drops what is in memory of an entry.
+func (s *scheduler) forget(sh *shard, i id) {
+	t := sh.tasks[i]
+	if t == nil {
+		return
+	}
+	delete(sh.tasks, i)
+	s.held--
+	s.bytes -= t.size
+	s.release(t)
+	if sh.index.at(i).state() == queued {
+		t.tenant.queue.drop(func(other *task) bool { return other == t })
+	}
+	sh.index.at(i).set(stored)
+}
+
+func (s *scheduler) release(t *task) {
+	if t.kept {
+		t.kept = false
+		s.keptBytes -= t.size
+	}
+}
+
+// consider sends an entry on its way if it leads its key and its time has come.
+func (s *scheduler) consider(sh *shard, i id) {
+	e := sh.index.at(i)
+	if !sh.open || sh.gone || e.due == never || e.state() != held && e.state() != stored || !sh.index.leads(i) {
+		return
+	}
+	if now := time.Now(); e.due > 0 && s.timeOf(e.due).After(now) {
+		sh.wait(i, e.due)
+		s.alarmAt(s.timeOf(e.due))
+		return
+	}
+	if t := sh.tasks[i]; t != nil {
+		s.enqueue(t)
+		return
+	}
+	e.set(wanted)
+	s.refetch = append(s.refetch, want{sh, i})
+	poke(s.fetch)
+}
+
+// enqueue lets a task take its tenant's turn.
+func (s *scheduler) enqueue(t *task) {
+	s.release(t)
+	t.shard.index.at(t.id).set(queued)
+	if t.tenant == nil {
+		t.tenant = s.tenantOf(t.owner)
+	}
+	t.tenant.queue.push(t)
+	if t.tenant.queue.len() == 1 {
+		s.turns = append(s.turns, t.tenant)
+	}
 	s.work.Signal()
+}
+
+func (s *scheduler) tenantOf(name string) *tenant {
+	tn := s.tenants[name]
+	if tn == nil {
+		tn = &tenant{name: name, seats: s.cfg.Concurrency}
+		if s.cfg.tenanted() {
+			tn.seats = s.cfg.TenantConcurrency
+			tn.limit = s.cfg.tenantLimit()
+		}
+		if !s.cfg.EveryFailureSpends {
+			tn.breaker = breaker.New(breaker.Config{}, tn.seats)
+		}
+		s.tenants[name] = tn
+	}
+	return tn
 }
 
 // next returns a record that may be sent now, nil when the scheduler is closed.
@@ -145,295 +286,339 @@ func (s *scheduler) next() *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for len(s.ready) == 0 && !s.closed {
-			s.work.Wait()
-		}
 		if s.closed {
 			return nil
 		}
-		l := s.ready[0]
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
-		for len(l.queue) > 0 && l.queue[0].part.gone() {
-			s.drop(l.queue[0])
-			l.queue = l.queue[1:]
+		now := time.Now()
+		t, wait := s.pick(now)
+		if t != nil {
+			if len(s.turns) > 0 {
+				s.work.Signal() // one wakes the next, so that a burst wakes all without a storm
+			}
+			return t
 		}
-		if len(l.queue) == 0 {
-			s.retire(l)
+		if wait > 0 {
+			s.alarmAt(now.Add(wait))
+		}
+		s.work.Wait()
+	}
+}
+
+// pick takes the next record of the tenants in turn; wait is when to look
+// again, 0 when something else has to happen first.
+func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
+	if len(s.turns) == 0 {
+		return nil, 0
+	}
+	if d := s.hold.until.Sub(now); d > 0 {
+		return nil, d
+	}
+	if ok, d := s.letters.allow(now); !ok {
+		return nil, d
+	}
+	for range len(s.turns) {
+		if s.turn >= len(s.turns) {
+			s.turn = 0
+		}
+		tn := s.turns[s.turn]
+		ok, d := tn.allowed(now)
+		if !ok {
+			if d > 0 && (wait == 0 || d < wait) {
+				wait = d
+			}
+			s.turn++
 			continue
 		}
-		t := l.queue[0]
-		t.part.active++
-		return t
+		if s.limit != nil {
+			if ok, d := s.limit.Take(now, 1); !ok {
+				return nil, d
+			}
+		}
+		return s.start(tn, now), 0
 	}
+	return nil, wait
 }
 
-// retire forgets an empty lane.
-func (s *scheduler) retire(l *lane) {
-	if l.keyed {
-		delete(s.lanes, l.key)
+func (s *scheduler) start(tn *tenant, now time.Time) *task {
+	t := tn.queue.pop()
+	if tn.queue.len() == 0 {
+		last := len(s.turns) - 1
+		copy(s.turns[s.turn:], s.turns[s.turn+1:])
+		s.turns[last] = nil
+		s.turns = s.turns[:last]
+	} else {
+		s.turn++
 	}
+	t.shard.index.at(t.id).set(flying)
+	t.shard.active++
+	tn.flying++
+	s.flying++
+	s.letters.begin(now)
+	if tn.limit != nil {
+		tn.limit.AllowN(now, 1)
+	}
+	if tn.breaker != nil {
+		tn.breaker.Begin(now)
+	}
+	return t
 }
 
-// drop forgets what t held in memory.
-func (s *scheduler) drop(t *task) {
-	s.held--
-	s.bytes -= t.size
-	s.room.Signal()
-}
-
-// finish settles t: it was delivered, or lies safely in its next topic.
+// finish settles t: it was delivered, or lies safely where nobody here waits for it.
 func (s *scheduler) finish(t *task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !t.part.closed {
-		t.part.finish(t.offset())
-	}
-	s.leave(t)
+	s.settle(t)
 }
 
-// abandon gives t up without settling it: its partition is gone or the worker
-// stops, and whoever owns the partition next reads it again.
+func (s *scheduler) settle(t *task) {
+	sh := t.shard
+	s.leave(t)
+	if sh.parts == nil {
+		return
+	}
+	e := sh.index.at(t.id)
+	sh.parts[e.slot()].finish(e.offset())
+	sh.remember(t.env.Copy())
+	s.drop(sh, t.id)
+}
+
+// drop forgets an entry and lets what waited behind it go.
+func (s *scheduler) drop(sh *shard, i id) {
+	s.forget(sh, i)
+	next := sh.index.remove(i)
+	s.outstanding--
+	if next != none {
+		s.consider(sh, next)
+	}
+	s.pressure()
+}
+
+// leave takes t off the list of what is under way in its shard.
+func (s *scheduler) leave(t *task) {
+	t.shard.active--
+	s.quiet.Broadcast()
+}
+
+// arrive notes that a record lies in another topic now: it was written there,
+// by all replicas.
+func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Time) {
+	e, t := sh.index.at(i), sh.tasks[i]
+	sh.remember(t.env.Copy())
+	sh.parts[e.slot()].finish(e.offset())
+	t.moving = false
+	t.env.Hop++
+	e.place(slot, offset)
+	e.rank = rankOf(t.env.Redrive.Count, t.env.Hop)
+	e.due = s.tickAt(due)
+	if slot == s.layout.letters && t.env.Failure.Code != codeParked {
+		e.due = never
+	}
+	s.leave(t)
+	e.set(held)
+	t.at, t.throttles, t.waits = due, 0, 0
+	if e.due == never || s.keptBytes+t.size > maxKeptBytes {
+		s.forget(sh, i)
+	} else {
+		t.kept = true
+		s.keptBytes += t.size
+	}
+	s.consider(sh, sh.index.settleDown(i))
+	s.pressure()
+}
+
+// moved is the acknowledgement of a move within the shard.
+func (s *scheduler) moved(t *task, move, slot int, offset int64, due time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := t.shard
+	switch {
+	case !t.moving || t.moves != move: // it was read before it was acknowledged
+	case sh.parts == nil: // given up: the next owner reads both copies and knows the newer
+		s.leave(t)
+	default:
+		s.arrive(sh, t.id, slot, offset, due)
+	}
+}
+
+// depart sends t on its way to another topic: nothing else happens to it until
+// the write was acknowledged. It returns the number of the move.
+func (s *scheduler) depart(t *task) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.moving = true
+	t.moves++
+	return t.moves
+}
+
+// again lets t wait where it is, to be sent at the given time; its key waits
+// with it.
+func (s *scheduler) again(t *task, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(t)
+	if t.shard.gone {
+		return
+	}
+	e := t.shard.index.at(t.id)
+	e.set(held)
+	e.due, t.at = s.tickAt(at), at
+	s.consider(t.shard, t.shard.index.settleDown(t.id))
+}
+
+// abandon gives t up without settling it: its shard is gone or the worker
+// stops, and whoever owns the shard next reads it again.
 func (s *scheduler) abandon(t *task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leave(t)
+	if !t.shard.gone {
+		t.shard.index.at(t.id).set(held)
+	}
 }
 
-// owns reports whether t's partition is still this worker's.
+// owns reports whether t's shard is still this worker's.
 func (s *scheduler) owns(t *task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !t.part.closed
+	return t.shard.parts != nil
 }
 
-func (s *scheduler) leave(t *task) {
-	t.part.active--
-	s.drop(t)
-	s.work.Broadcast() // revoke waits for active, too
-	l := t.lane
-	l.queue = l.queue[1:]
-	if len(l.queue) == 0 {
-		s.retire(l)
-		return
+// alarmAt makes timers look at t at the latest.
+func (s *scheduler) alarmAt(t time.Time) {
+	if s.alarm.IsZero() || t.Before(s.alarm) {
+		s.alarm = t
+		poke(s.ring)
 	}
-	s.wake(l)
 }
 
-// again puts t back at the head of its lane, to be sent in d. The lane waits.
-func (s *scheduler) again(t *task, d time.Duration) {
+// expire lets everything go whose time has come, and returns when to look again.
+func (s *scheduler) expire(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.part.active--
-	s.work.Broadcast()
-	t.at = time.Now().Add(d)
-	s.schedule(t)
-}
-
-func (s *scheduler) schedule(t *task) {
-	heap.Push(&s.timed, t)
-	if s.timed[0] == t {
-		select {
-		case s.changed <- struct{}{}:
-		default:
-		}
+	rang := !s.alarm.After(now)
+	if rang {
+		s.alarm = time.Time{}
 	}
-}
-
-// runTimers moves what is due into its lane, until ctx ends. resume is called
-// for a tier partition that has room again.
-func (s *scheduler) runTimers(ctx context.Context, resume func(topic string, num int32)) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		wait, room := s.release(time.Now())
-		for _, p := range room {
-			resume(p.topic, p.num)
-		}
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.changed:
-		case <-timer.C:
-		}
-	}
-}
-
-// release moves every due record into its lane. It returns how long to wait
-// for the next one and which paused partitions have room.
-func (s *scheduler) release(now time.Time) (wait time.Duration, room []*partition) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.timed) > 0 {
-		t := s.timed[0]
-		if d := t.at.Sub(now); d > 0 && !t.part.gone() {
-			return d, room
-		}
-		heap.Pop(&s.timed)
-		if t.lane != nil { // again: it heads its lane already
-			s.wake(t.lane)
-			continue
-		}
-		p := t.part
-		p.waiting--
-		p.waitingBytes -= t.size
-		if p.paused && p.waiting <= maxWaitingRecords/2 && p.waitingBytes <= maxWaitingBytes/2 {
-			p.paused = false
-			room = append(room, p)
-		}
-		s.enqueue(t)
-	}
-	return time.Hour, room
-}
-
-// waitRoom blocks while the worker holds as much as it may. Records that are
-// not due do not count: pausing their partitions bounds them.
-func (s *scheduler) waitRoom() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !s.closed && (s.held >= maxHeldRecords || s.bytes >= maxHeldBytes) {
-		s.room.Wait()
-	}
-}
-
-// revoke closes partitions: nothing of them is sent any more. It returns when
-// nothing of them is in flight, or ctx ends; and the offsets to commit last.
-func (s *scheduler) revoke(ctx context.Context, lost map[string][]int32) offsets {
-	stop := context.AfterFunc(ctx, func() { s.mu.Lock(); s.work.Broadcast(); s.mu.Unlock() })
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var gone []*partition
-	for topic, nums := range lost {
-		for _, num := range nums {
-			if p := s.parts[topic][num]; p != nil {
-				gone = append(gone, p)
-				delete(s.parts[topic], num)
+	defer s.hush()
+	for _, sh := range s.shards {
+		for len(sh.due) > 0 && !sh.gone {
+			if len(s.refetch) >= maxRefetch { // the rest keeps its place until these were read
+				s.alarmAt(now.Add(refetchPause))
+				break
+			}
+			item := sh.due[0]
+			if s.timeOf(item.due).After(now) {
+				s.alarmAt(s.timeOf(item.due))
+				break
+			}
+			heap.Pop(&sh.due)
+			if int(item.id) < len(sh.index.entries) && sh.index.at(item.id).due == item.due {
+				s.consider(sh, item.id)
 			}
 		}
 	}
-	for _, p := range gone {
-		s.drain(p)
+	if rang && len(s.turns) > 0 {
+		s.work.Signal()
 	}
-	last := offsets{}
-	for _, p := range gone {
-		for p.active > 0 && ctx.Err() == nil {
-			s.work.Wait()
-		}
-		last.add(p, p.committable())
-		p.closed = true
-		p.stopSends()
+	s.forgetTenants(now)
+	if s.alarm.IsZero() {
+		return time.Hour
 	}
-	return last
+	return max(s.alarm.Sub(now), 0)
 }
 
-// drain forgets what of p waits, in lanes or for its time; only its records in
-// flight are left, and those that head a lane, which next passes over.
-func (s *scheduler) drain(p *partition) {
-	p.draining = true
-	p.stopWaits()
-	mine := func(t *task) bool { return t.part == p }
-	kept := s.timed[:0]
-	for _, t := range s.timed {
-		if mine(t) && t.lane == nil {
-			continue
-		}
-		kept = append(kept, t)
-	}
-	clear(s.timed[len(kept):])
-	s.timed = kept
-	heap.Init(&s.timed)
-	for _, l := range s.lanes {
-		queue := l.queue[:1]
-		for _, t := range l.queue[1:] {
-			if mine(t) {
-				s.drop(t)
-				continue
-			}
-			queue = append(queue, t)
-		}
-		l.queue = queue
+// hush forgets that the alarm was set: whoever sets it here looks at it next.
+func (s *scheduler) hush() {
+	select {
+	case <-s.ring:
+	default:
 	}
 }
 
-// offsets are what to commit, by topic and partition.
-type offsets map[string]map[int32]int64
+// maxIdleTenants bounds how many tenants are remembered for nothing.
+const maxIdleTenants = 1024
 
-func (o offsets) add(p *partition, at int64) {
-	if at < 0 || at == p.committed {
+func (s *scheduler) forgetTenants(now time.Time) {
+	if len(s.tenants) <= maxIdleTenants {
 		return
 	}
-	if o[p.topic] == nil {
-		o[p.topic] = make(map[int32]int64)
-	}
-	o[p.topic][p.num] = at
-	p.committed = at
-}
-
-// toCommit returns what was finished since the last call.
-func (s *scheduler) toCommit() offsets {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o := offsets{}
-	for _, parts := range s.parts {
-		for _, p := range parts {
-			o.add(p, p.committable())
+	for name, tn := range s.tenants {
+		if tn.idle(now) {
+			delete(s.tenants, name)
 		}
 	}
-	return o
 }
 
-// close ends next and waitRoom.
+// keyOf hashes the key of a record; 0 where no order is kept.
+func (s *scheduler) keyOf(env *record.Envelope) uint64 {
+	if !s.cfg.Ordered || env.Event.Key == nil {
+		return 0
+	}
+	return max(1, maphash.Bytes(s.seed, env.Event.Key))
+}
+
+// foreignOrigins is where the order of records begins that did not come from
+// the present source: written by hand, or from a source of former days. They
+// are earlier than all others.
+const foreignOrigins = -1 << 62
+
+func (s *scheduler) originOf(env *record.Envelope) int64 {
+	if env.Event.Origin.Topic != s.cfg.Source {
+		return foreignOrigins + env.Event.Origin.Offset
+	}
+	return env.Event.Origin.Offset
+}
+
+// pressure tells the worker when memory is full, and when it is free again.
+func (s *scheduler) pressure() {
+	if full, low := s.fill(); full && !s.paused || low && s.paused {
+		poke(s.relieve)
+	}
+}
+
+// relief is what to do about memory.
+type relief int
+
+const (
+	stay relief = iota
+	pause
+	resume
+)
+
+// relief decides whether the source is read.
+func (s *scheduler) relief() relief {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	full, low := s.fill()
+	switch {
+	case full && !s.paused:
+		s.paused = true
+		return pause
+	case low && s.paused:
+		s.paused = false
+		return resume
+	}
+	return stay
+}
+
+func (s *scheduler) fill() (full, low bool) {
+	full = s.held >= maxHeldRecords || s.bytes >= maxHeldBytes || s.outstanding >= s.cfg.MaxOutstanding
+	low = s.held <= maxHeldRecords/2 && s.bytes <= maxHeldBytes/2 && s.outstanding < s.cfg.MaxOutstanding
+	return full, low
+}
+
+// close ends next.
 func (s *scheduler) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	s.work.Broadcast()
-	s.room.Broadcast()
 }
 
-// stopWaits ends every wait before a send: the worker stops.
-func (s *scheduler) stopWaits() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, parts := range s.parts {
-		for _, p := range parts {
-			p.stopWaits()
-		}
+// poke wakes whoever waits on c, once.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-}
-
-// waitIdle returns when nothing is in flight, or ctx ends.
-func (s *scheduler) waitIdle(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { s.mu.Lock(); s.work.Broadcast(); s.mu.Unlock() })
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, parts := range s.parts {
-		for _, p := range parts {
-			for p.active > 0 && ctx.Err() == nil {
-				s.work.Wait()
-			}
-		}
-	}
-}
-
-// timedTasks is a heap by time.
-type timedTasks []*task
-
-func (h timedTasks) Len() int           { return len(h) }
-func (h timedTasks) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timedTasks) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push is for container/heap.
-func (h *timedTasks) Push(x any) { *h = append(*h, x.(*task)) } //nolint:forcetypeassert // the heap holds nothing else
-
-// Pop is for container/heap.
-func (h *timedTasks) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return t
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
@@ -19,6 +21,13 @@ const schemaPoll = time.Second
 // authPoll is how often refused credentials are tried again while the sink is held.
 const authPoll = 30 * time.Second
 
+// untieredPoll is how soon a record is tried again that failed for no fault of
+// its own, at a sink without tiers.
+const untieredPoll = time.Second
+
+// ownThrottles in a row, while others of its scope passed, are the record's own.
+const ownThrottles = 5
+
 var errTombstone = errors.New("null value and on_tombstone is dead_letter")
 
 // settle does what the verdict asks for.
@@ -26,20 +35,22 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	now := time.Now()
 	verdict, failure := holdfast.Judge(err)
 	w.meters.attempt(w.tierLabel(t), verdict, failure.Class, now.Sub(began))
-	if answeredAbout(verdict, failure) {
-		w.evidence.answered(t.env.Event.ID, now)
+	previous := t.env.LastFailed
+	if previous.IsZero() {
+		previous = began
 	}
+	outcome := outcomeOf(verdict, failure)
+	if !bytes.Equal(a.Progress, t.env.Progress) {
+		outcome = breaker.Answered // a step took effect: whatever failed after it, the destination is up
+	}
+	r := w.judge(t, outcome, verdict, failure, previous, now)
 	if verdict == holdfast.VerdictDelivered {
-		w.delivered(t, a)
+		w.delivered(t, a, now.Sub(began))
 		return
 	}
 	t.env.Progress = a.Progress
 	if a.Request != nil {
 		t.env.Frozen = record.Freeze(a.Request)
-	}
-	previous := t.env.LastFailed
-	if previous.IsZero() {
-		previous = began
 	}
 	t.env.Attempts = t.env.Attempts.Add(record.Entry{
 		Time: began, Tier: w.historyTier(t), Class: failure.Class, Status: failure.Status,
@@ -47,48 +58,77 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	})
 	switch verdict {
 	case holdfast.VerdictPermanent, holdfast.VerdictDrift:
+		if r.held { // the mapping is at fault, not the record
+			t.waits++
+			w.sched.again(t, now.Add(mappingProbe))
+			return
+		}
 		t.env.Spent++
 		t.env.Fail(failure, now)
 		w.bury(ctx, t)
 	case holdfast.VerdictThrottled:
-		w.throttled(t, err, failure)
+		w.throttled(ctx, t, err, failure, r)
 	case holdfast.VerdictUnauthorized:
-		w.holdSink(authPoll, failure)
+		w.hold(holdfast.ScopeAccount, t, authPoll, failure)
 		t.waits++
-		w.sched.again(t, authPoll)
+		w.sched.again(t, now.Add(authPoll))
 	case holdfast.VerdictUnavailable:
 		w.retry(ctx, t, failure, now, false)
 	case holdfast.VerdictDelivered, holdfast.VerdictTransient, holdfast.VerdictUnknown, holdfast.VerdictSplit:
-		w.retry(ctx, t, failure, now, w.spends(t, failure, previous))
+		spent := w.cfg.EveryFailureSpends || !failure.Class.Systemic() || r.others
+		w.retry(ctx, t, failure, now, spent)
 	}
 }
 
-// answeredAbout reports whether the destination said something about the
-// record: it is up, whatever it said.
-func answeredAbout(verdict holdfast.Verdict, f holdfast.Failure) bool {
+// judge tells breaker, evidence and budget what the attempt showed, and logs
+// what changed thereby.
+func (w *Worker) judge(t *task, outcome breaker.Outcome, verdict holdfast.Verdict, f holdfast.Failure, previous, now time.Time) ruling {
+	r := w.sched.judge(t, finding{
+		outcome:   outcome,
+		delivered: verdict == holdfast.VerdictDelivered,
+		refused:   (verdict == holdfast.VerdictPermanent || verdict == holdfast.VerdictDrift) && f.Status != 0,
+		previous:  previous,
+	}, now)
+	if r.breaker {
+		w.breakerChanged(t.tenant.name, r.state, f)
+	}
+	switch {
+	case r.began:
+		w.log.Error("the vendor refuses one record after the other: the mapping is held, and one is tried every 30s",
+			zap.String("reason", "dead_letter_budget"), zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code))
+	case r.freed:
+		w.log.Info("the mapping is free again")
+	}
+	return r
+}
+
+// outcomeOf says what a verdict shows of the destination.
+func outcomeOf(verdict holdfast.Verdict, f holdfast.Failure) breaker.Outcome {
 	switch verdict {
 	case holdfast.VerdictDelivered:
-		return true
-	case holdfast.VerdictPermanent, holdfast.VerdictDrift, holdfast.VerdictTransient:
-		return f.Status != 0 && !f.Class.Systemic()
-	default:
-		return false
+		return breaker.Answered
+	case holdfast.VerdictUnavailable:
+		return breaker.Systemic
+	case holdfast.VerdictPermanent, holdfast.VerdictDrift, holdfast.VerdictTransient, holdfast.VerdictUnknown:
+		switch {
+		case f.Class.Systemic():
+			return breaker.Systemic
+		case f.Status != 0:
+			return breaker.Answered
+		}
+	case holdfast.VerdictThrottled, holdfast.VerdictUnauthorized, holdfast.VerdictSplit:
 	}
+	return breaker.Neither
 }
 
-// spends reports whether a failure is the record's own.
-func (w *Worker) spends(t *task, f holdfast.Failure, previous time.Time) bool {
-	return w.cfg.EveryFailureSpends || !f.Class.Systemic() || w.evidence.since(previous, t.env.Event.ID)
-}
-
-func (w *Worker) delivered(t *task, a *sinks.Attempt) {
-	w.hold.passed()
+func (w *Worker) delivered(t *task, a *sinks.Attempt, took time.Duration) {
 	if a.Receipt.Duplicate {
 		w.meters.duplicate.Inc()
 	} else {
 		w.meters.delivered.Inc()
 	}
 	w.meters.age.Observe(time.Since(t.env.Event.Time).Seconds())
+	w.receipt(t, a, took)
 	w.sched.finish(t)
 }
 
@@ -100,6 +140,10 @@ func (w *Worker) retry(ctx context.Context, t *task, f holdfast.Failure, now tim
 	}
 	t.env.Fail(f, now)
 	suspect := now.Sub(t.env.FirstFailed) > w.cfg.MaxSuspect
+	if !spent && !suspect && len(w.cfg.Tiers) == 0 {
+		w.sched.again(t, now.Add(untieredPoll))
+		return
+	}
 	tier := max(0, t.env.Spent-1)
 	if tier >= len(w.cfg.Tiers) || suspect {
 		w.bury(ctx, t)
@@ -108,43 +152,70 @@ func (w *Worker) retry(ctx context.Context, t *task, f holdfast.Failure, now tim
 	delay := w.cfg.Tiers[tier]
 	t.env.Due = now.Add(delay)
 	w.meters.scheduled.WithLabelValues(w.cfg.Sink, topics.Tier(delay)).Inc()
-	w.move(ctx, t, topics.Retry(w.cfg.Sink, delay), moveRetry)
+	w.sched.depart(t)
+	w.move(ctx, t, w.sched.layout.tierSlot(tier))
 }
 
 // bury moves the record to the dead letters.
 func (w *Worker) bury(ctx context.Context, t *task) {
 	w.meters.dead.WithLabelValues(w.cfg.Sink, string(t.env.Failure.Class)).Inc()
 	w.meters.buried.Inc()
-	w.move(ctx, t, topics.DeadLetters(w.cfg.Sink), moveBury)
+	t.env.Due = time.Time{}
+	w.sched.depart(t)
+	w.move(ctx, t, w.lettersSlot())
 }
 
 // throttled holds what the vendor asked to hold; the record keeps its place
 // and its attempts.
-func (w *Worker) throttled(t *task, err error, f holdfast.Failure) {
+func (w *Worker) throttled(ctx context.Context, t *task, err error, f holdfast.Failure, r ruling) {
 	var throttle *holdfast.ThrottledError
 	errors.As(err, &throttle)
-	wait := throttle.Wait
-	if wait <= 0 {
-		wait = w.hold.backoff()
-	}
-	wait = min(wait, w.cfg.MaxHold)
-	if throttle.Scope != holdfast.ScopeRecord {
-		w.holdSink(wait, f)
-	}
+	now := time.Now()
+	t.env.Fail(f, now)
 	t.waits++
-	w.sched.again(t, wait)
+	t.throttles++
+	if !r.others {
+		t.throttles = 1
+	}
+	own := t.throttles >= ownThrottles
+	if own && now.Sub(t.env.FirstFailed) > w.cfg.MaxAge {
+		t.env.Failure.Class = holdfast.ClassRateLimited
+		w.bury(ctx, t)
+		return
+	}
+	wait := throttle.Wait
+	if wait > w.cfg.MaxHold {
+		w.log.Error("the vendor asks for a longer wait than max_hold allows", zap.Duration("asked", wait), zap.Duration("max_hold", w.cfg.MaxHold))
+		wait = w.cfg.MaxHold
+	}
+	scope := throttle.Scope
+	if own {
+		scope = holdfast.ScopeRecord
+	}
+	if wait = w.hold(scope, t, wait, f); wait <= 0 {
+		wait = min(firstBackoff<<min(t.throttles, 8), maxBackoff)
+	}
+	w.sched.again(t, now.Add(wait))
 }
 
-func (w *Worker) holdSink(wait time.Duration, f holdfast.Failure) {
-	if w.hold.extend(time.Now().Add(wait)) {
-		w.log.Warn("sink held", zap.Duration("for", wait), zap.String("class", string(f.Class)),
+// hold keeps a scope from sending. It returns the wait, which is the back-off
+// of the scope where the vendor named none.
+func (w *Worker) hold(scope holdfast.Scope, t *task, wait time.Duration, f holdfast.Failure) time.Duration {
+	if scope == holdfast.ScopeRecord {
+		return wait
+	}
+	wait, began := w.sched.holdScope(scope, t, wait)
+	if began {
+		w.log.Warn("held", zap.String("scope", string(scope)), zap.Duration("for", wait), zap.String("class", string(f.Class)),
 			zap.Int("status", f.Status), zap.String("code", f.Code))
 	}
+	return wait
 }
 
 // settleUnopened acts on a value that could not be opened: bad bytes are dead
 // at once; a schema or registry that cannot be had yet is waited for.
 func (w *Worker) settleUnopened(ctx context.Context, t *task, err error) {
+	w.sched.free(t)
 	verdict, failure := holdfast.Judge(err)
 	switch {
 	case ctx.Err() != nil:
@@ -154,11 +225,12 @@ func (w *Worker) settleUnopened(ctx context.Context, t *task, err error) {
 		w.bury(ctx, t)
 	default:
 		t.waits++
-		w.sched.again(t, schemaPoll)
+		w.sched.again(t, time.Now().Add(schemaPoll))
 	}
 }
 
 func (w *Worker) settleTombstone(ctx context.Context, t *task) {
+	w.sched.free(t)
 	if w.cfg.OnTombstone == TombstoneSkip {
 		w.meters.discarded.Inc()
 		w.sched.finish(t)
@@ -177,8 +249,9 @@ func (w *Worker) tierLabel(t *task) string {
 }
 
 func (w *Worker) historyTier(t *task) string {
-	if t.part.tier < 0 {
+	tier := w.sched.tierOf(t)
+	if tier < 0 {
 		return ""
 	}
-	return topics.Tier(w.cfg.Tiers[t.part.tier])
+	return topics.Tier(w.cfg.Tiers[tier])
 }

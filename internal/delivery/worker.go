@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/copartition"
+	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
@@ -21,12 +25,11 @@ import (
 
 // Times of a worker's life.
 const (
-	commitEvery     = 100 * time.Millisecond
-	commitTimeout   = 2 * time.Second
 	revokeWait      = 10 * time.Second // at most, for what is in flight
 	shutdownDrain   = 15 * time.Second
 	shutdownTimeout = 3 * time.Second // for each of the last commit and the goodbye
-	pollRecords     = 500
+	measureTimeout  = 5 * time.Second
+	pollRecords     = 1000
 )
 
 // Deps is what a worker needs from outside.
@@ -34,35 +37,47 @@ type Deps struct {
 	Sink sinks.Sink
 	// Open decodes a value in the wire format that was read from topic. Its
 	// errors are verdicts: permanent for bytes that will never do, else wait.
-	Open    func(ctx context.Context, topic string, wire []byte, headers []holdfast.Header) (holdfast.Value, error)
-	Kafka   []kgo.Opt // how to reach the brokers
-	Log     *zap.Logger
-	Metrics *Metrics
+	Open  func(ctx context.Context, topic string, wire []byte, headers []holdfast.Header) (holdfast.Value, error)
+	Kafka []kgo.Opt // how to reach the brokers
+	// Limit is the bucket of the whole sink, shared with other replicas or not; nil for none.
+	Limit Bucket
+	// Receipts is a client to write receipts with; nil for none.
+	Receipts *kgo.Client
+	Log      *zap.Logger
+	Metrics  *Metrics
 }
 
-// Worker delivers the records of one sink's assigned partitions.
+// Bucket hands out what a rate limit allows.
+type Bucket interface {
+	// Take takes n tokens if they are there; else it takes none and says when to ask again.
+	Take(now time.Time, n float64) (ok bool, wait time.Duration)
+}
+
+// Worker delivers the records of one sink's assigned shards.
 type Worker struct {
 	cfg        Config
 	deps       Deps
 	reconciler sinks.Reconciler // nil if the sink cannot look up
 	log        *zap.Logger
 	client     *kgo.Client
-	tierOf     map[string]int
+	admin      *kadm.Client
 
-	sched    *scheduler
-	limiter  *rate.Limiter
-	hold     *hold
-	evidence *evidence
-	meters   *meters
+	sched  *scheduler
+	meters *meters
 
 	moves sync.WaitGroup // waits between tries of a move
 	// life ends when nothing may be sent any more, at the end of the drain.
 	life    context.Context //nolint:containedctx // the client calls back before Run and outside of it
 	endLife context.CancelFunc
 	// commits orders a commit before or after a revoke, never across it.
-	commits sync.Mutex
-	ready   chan struct{}
-	once    sync.Once
+	commits    sync.Mutex
+	partitions atomic.Int64  // of each topic of the sink
+	measure    chan struct{} // partitions were assigned whose ends are not known
+	idsMu      sync.Mutex
+	ids        map[string][16]byte               // of topics
+	stepping   map[holdfast.Coordinates]struct{} // partitions that step over a batch
+	ready      chan struct{}
+	once       sync.Once
 }
 
 // New makes a worker and its client; [Worker.Run] starts it.
@@ -72,12 +87,11 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		cfg:      cfg,
 		deps:     deps,
 		log:      deps.Log.With(zap.String("sink", cfg.Sink)),
-		tierOf:   cfg.tierOf(),
-		sched:    newScheduler(cfg.Ordered),
-		limiter:  rate.NewLimiter(cfg.Rate, cfg.Burst),
-		hold:     &hold{},
-		evidence: &evidence{},
+		sched:    newScheduler(cfg, deps.Limit),
 		meters:   deps.Metrics.of(cfg),
+		measure:  make(chan struct{}, 1),
+		ids:      make(map[string][16]byte),
+		stepping: make(map[holdfast.Coordinates]struct{}),
 		ready:    make(chan struct{}),
 	}
 	w.life, w.endLife = context.WithCancel(context.Background())
@@ -85,11 +99,15 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	opts := append([]kgo.Opt{}, deps.Kafka...)
 	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance)...)
 	opts = append(opts,
-		kgo.ConsumeTopics(cfg.topics()...),
+		kgo.ConsumeTopics(w.sched.layout.names...),
+		kgo.Balancers(copartition.Balancer()),
 		kgo.BlockRebalanceOnPoll(),
+		kgo.KeepControlRecords(), // so that what was read is known to the last offset
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.OnPartitionsAssigned(w.assigned),
 		kgo.OnPartitionsRevoked(w.revoked),
 		kgo.OnPartitionsLost(w.lost),
+		kgo.OnOffsetsFetched(w.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(w.startOffsets),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(cfg.MaxMessageBytes),
@@ -100,11 +118,16 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		w.endLife()
 		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
 	}
-	w.client = client
+	w.client, w.admin = client, kadm.NewClient(client)
 	return w, nil
 }
 
-// Ready is closed once the worker has its first partitions.
+// fetchMaxWait is how long a broker may sit on a request for records. While it
+// does, partitions that are resumed or assigned meanwhile wait too.
+const fetchMaxWait = 100 * time.Millisecond
+
+// Ready is closed once the worker has its first shards and knows what lies in
+// their tiers.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
 // Run delivers until ctx ends. Then nothing new is sent; what is in flight is
@@ -119,15 +142,18 @@ func (w *Worker) Run(ctx context.Context) error {
 	for range w.cfg.Concurrency {
 		slots.Go(w.work)
 	}
-	helpers.Go(func() { w.sched.runTimers(background, w.resume) })
+	helpers.Go(func() { w.timers(background) })
 	helpers.Go(func() { w.commitLoop(background) })
+	helpers.Go(func() { w.refetchLoop(background) })
+	helpers.Go(func() { w.measureLoop(background) })
+	helpers.Go(func() { w.relieveLoop(background) })
+	helpers.Go(func() { w.gaugeLoop(background) })
 	stopOnEnd := context.AfterFunc(ctx, w.sched.close)
 	defer stopOnEnd()
 
 	w.poll(ctx)
 
 	w.sched.close()
-	w.sched.stopWaits()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownDrain)
 	w.sched.waitIdle(drain)
 	cancel()
@@ -154,13 +180,16 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) poll(ctx context.Context) {
 	complaints := newComplaints(w.log)
 	for {
-		w.sched.waitRoom()
 		fetches := w.client.PollRecords(ctx, pollRecords)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			w.client.AllowRebalance()
 			return
 		}
-		fetches.EachError(complaints.fetch)
+		fetches.EachError(func(topic string, num int32, err error) {
+			if !w.poison(ctx, topic, num, err) {
+				complaints.fetch(topic, num, err)
+			}
+		})
 		fetches.EachPartition(w.admit)
 		w.client.AllowRebalance()
 	}
@@ -171,53 +200,155 @@ func (w *Worker) admit(fetched kgo.FetchTopicPartition) {
 	if len(fetched.Records) == 0 {
 		return
 	}
-	p := w.sched.partition(fetched.Topic, fetched.Partition)
-	if p == nil {
-		return
-	}
 	w.meters.consumed.WithLabelValues(fetched.Topic).Add(float64(len(fetched.Records)))
+	arrivals := make([]arrival, len(fetched.Records))
+	for i, r := range fetched.Records {
+		arrivals[i] = w.arrivalOf(r)
+	}
+	w.sched.admit(fetched.Topic, fetched.Partition, arrivals)
+}
+
+// arrivalOf reads the envelope of a record.
+func (w *Worker) arrivalOf(r *kgo.Record) arrival {
+	if r.Attrs.IsControl() {
+		return arrival{offset: r.Offset}
+	}
 	trust := record.FromHoldfast
-	if fetched.Topic == w.cfg.Source {
+	if r.Topic == w.cfg.Source {
 		trust = record.FromProducer
 	}
-	pause := false
-	for _, r := range fetched.Records {
-		env := record.Read(r, trust)
-		pause = w.sched.add(p, env, w.due(p, env)) || pause
-	}
-	if pause {
-		w.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.num}})
-	}
+	env := record.Read(r, trust)
+	return arrival{offset: r.Offset, env: env, due: w.due(r.Topic, env), tenant: w.tenantOf(env)}
 }
 
 // due is when a record of a tier may be sent. A clock that jumped shifts it by
 // at most one tier.
-func (w *Worker) due(p *partition, env *record.Envelope) time.Time {
-	if p.tier < 0 || env.Due.IsZero() {
+func (w *Worker) due(topic string, env *record.Envelope) time.Time {
+	tier := w.sched.layout.tier(w.sched.layout.slots[topic])
+	if tier < 0 || env.Due.IsZero() {
 		return time.Time{}
 	}
 	now := time.Now()
-	wait := min(env.Due.Sub(now), w.cfg.Tiers[p.tier])
+	wait := min(env.Due.Sub(now), max(w.cfg.Tiers[tier], w.cfg.MaxHold))
 	return now.Add(max(wait, 0))
 }
 
-func (w *Worker) resume(topic string, num int32) {
-	w.client.ResumeFetchPartitions(map[string][]int32{topic: {num}})
-}
-
-func (w *Worker) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	_, epoch := client.GroupMetadata()
 	for topic, nums := range added {
-		tier, ok := w.tierOf[topic]
-		if !ok {
-			tier = -1
-		}
 		for _, num := range nums {
-			w.sched.assign(newPartition(w.life, topic, num, tier))
+			w.sched.assign(w.life, topic, num, epoch)
 		}
 		// A partition that comes back may still be paused from its last stay.
-		w.client.ResumeFetchPartitions(map[string][]int32{topic: nums})
+		client.ResumeFetchPartitions(map[string][]int32{topic: nums})
+	}
+	poke(w.measure)
+	if len(added) == 0 {
+		w.once.Do(func() { close(w.ready) })
+	}
+}
+
+// offsetsFetched tells the scheduler what was committed, before the first
+// record is read.
+func (w *Worker) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	each := func(topic string, num int32, offset int64, metadata *string) {
+		text := ""
+		if metadata != nil {
+			text = *metadata
+		}
+		if err := w.sched.committed(topic, num, offset, text); err != nil {
+			w.log.Warn("commit metadata is not readable; what was finished beyond the offset may be sent again",
+				zap.String("topic", topic), zap.Int32("partition", num), zap.Error(err))
+		}
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				each(t.Topic, p.Partition, p.Offset, p.Metadata)
+			}
+		}
+	}
+	if len(resp.Groups) == 0 {
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				each(t.Topic, p.Partition, p.Offset, p.Metadata)
+			}
+		}
+	}
+	return nil
+}
+
+// measureLoop asks where the tiers end that were assigned: what lies before has
+// to be known before anything is sent.
+func (w *Worker) measureLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.measure:
+		}
+		for ctx.Err() == nil {
+			if w.measureEnds(ctx) {
+				break
+			}
+			_ = sleep(ctx, 200*time.Millisecond)
+		}
+	}
+}
+
+// measureEnds reports whether all ends are known.
+func (w *Worker) measureEnds(ctx context.Context) bool {
+	missing := w.sched.unmeasured()
+	if len(missing) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, measureTimeout)
+		defer cancel()
+		names := make([]string, 0, len(missing))
+		for topic := range missing {
+			names = append(names, topic)
+		}
+		starts, err := w.admin.ListStartOffsets(ctx, names...)
+		if err == nil {
+			var ends kadm.ListedOffsets
+			if ends, err = w.admin.ListCommittedOffsets(ctx, names...); err == nil {
+				w.tellEnds(missing, starts, ends)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("the ends of the tiers are not known yet; nothing is sent before they are", zap.Error(err))
+		}
+		if len(w.sched.unmeasured()) > 0 {
+			return false
+		}
 	}
 	w.once.Do(func() { close(w.ready) })
+	return true
+}
+
+// Share is the part of the sink's source that this worker owns, 0 to 1. It
+// takes no lock: buckets ask while the scheduler asks them.
+func (w *Worker) Share() float64 {
+	total := w.partitions.Load()
+	if total == 0 {
+		return 0
+	}
+	return float64(w.sched.owned.Load()) / float64(total)
+}
+
+func (w *Worker) tellEnds(missing map[string][]int32, starts, ends kadm.ListedOffsets) {
+	for topic, nums := range missing {
+		w.partitions.Store(int64(len(ends[topic])))
+		for _, num := range nums {
+			start, known := starts.Lookup(topic, num)
+			end, ok := ends.Lookup(topic, num)
+			switch {
+			case !ok || !known || end.Err != nil || start.Err != nil:
+			case start.Offset >= end.Offset:
+				w.sched.ended(topic, num, 0)
+			default:
+				w.sched.ended(topic, num, end.Offset)
+			}
+		}
+	}
 }
 
 // revoked waits for what is in flight, commits what was settled and lets go.
@@ -227,7 +358,7 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 	last := w.sched.revoke(wait, gone)
 	w.commits.Lock()
 	defer w.commits.Unlock()
-	w.commitOffsets(ctx, commitTimeout, last)
+	w.commitNow(ctx, commitTimeout, last)
 }
 
 // lost is a revoke after the fact: somebody else may own the partitions
@@ -253,48 +384,47 @@ func (w *Worker) startOffsets(_ context.Context, at map[string]map[int32]kgo.Off
 	return at, nil
 }
 
-func (w *Worker) commitLoop(ctx context.Context) {
-	tick := time.NewTicker(commitEvery)
-	defer tick.Stop()
+// timers lets everything go whose time has come, until ctx ends.
+func (w *Worker) timers(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(w.sched.expire(time.Now()))
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.sched.ring:
+		case <-timer.C:
+		}
+	}
+}
+
+// relieveLoop stops to read the source while memory is full. Tiers are always
+// read, since of most of their records only an index entry stays in memory.
+func (w *Worker) relieveLoop(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			w.commit(ctx, commitTimeout)
+		case <-w.sched.relieve:
+		}
+		switch w.sched.relief() {
+		case pause:
+			w.client.PauseFetchTopics(w.cfg.Source)
+		case resume:
+			w.client.ResumeFetchTopics(w.cfg.Source)
+		case stay:
 		}
 	}
 }
 
-func (w *Worker) commit(ctx context.Context, timeout time.Duration) {
-	w.commits.Lock()
-	defer w.commits.Unlock()
-	w.commitOffsets(ctx, timeout, w.sched.toCommit())
-}
-
-// commitOffsets commits. An error is logged and counted, never fatal: the next
-// commit of the partition covers it.
-func (w *Worker) commitOffsets(ctx context.Context, timeout time.Duration, o offsets) {
-	if len(o) == 0 {
+func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Failure) {
+	fields := []zap.Field{zap.String("state", st.String()), zap.Bool("tenant", tenant != "")}
+	if st == breaker.Closed {
+		w.log.Info("breaker", fields...)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	heads := make(map[string]map[int32]kgo.EpochOffset, len(o))
-	for topic, parts := range o {
-		heads[topic] = make(map[int32]kgo.EpochOffset, len(parts))
-		for num, at := range parts {
-			heads[topic][num] = kgo.EpochOffset{Epoch: -1, Offset: at}
-		}
-	}
-	var failed error
-	w.client.CommitOffsetsSync(ctx, heads, commitCallback(&failed))
-	if failed != nil {
-		w.sched.uncommitted(o)
-		if ctx.Err() == nil || !errors.Is(failed, context.Canceled) {
-			w.log.Warn("commit refused; the next one covers it", zap.Error(failed))
-		}
-	}
+	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status))...)
 }
 
 // complaints logs what a broker says about a partition once a minute, not once a poll.

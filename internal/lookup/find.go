@@ -33,7 +33,7 @@ type Match struct {
 	Redrives  int        `json:"redrives"`
 	Note      string     `json:"note"` // in words, what the state does not say
 	Hops      []Hop      `json:"hops"` // oldest first
-	VendorIDs *VendorIDs `json:"vendor_ids"`
+	VendorIDs *record.VendorIDs `json:"vendor_ids"`
 }
 
 // Hop is one place where the record lay.
@@ -240,14 +240,14 @@ func (s *search) answer(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-func (s *search) judge(ctx context.Context, k *track, receipts map[string]Receipt) (Match, error) {
+func (s *search) judge(ctx context.Context, k *track, receipts map[string]record.Receipt) (Match, error) {
 	slices.SortFunc(k.seen, func(a, b sighting) int {
 		return cmp.Or(cmp.Compare(a.e.Redrive.Count, b.e.Redrive.Count), cmp.Compare(a.e.Hop, b.e.Hop), cmp.Compare(b.at.Offset, a.at.Offset))
 	})
 	last := k.seen[len(k.seen)-1]
 	e, g := last.e, s.groups[k.target.Name]
 	f := facts{target: k.target, last: last, settled: g.settled(last.at.Topic, last.at.Partition), busy: g.busy, now: s.began}
-	receipt, delivered := receipts[receiptKey(k.target.Name, e.Event.ID)]
+	receipt, delivered := receipts[string(record.ReceiptKey(k.target.Name, e.Event.ID))]
 	f.receipt = delivered && !receipt.At.Before(last.written)
 	if last.at.Topic == k.target.Letters() {
 		box := dlq.Box{Target: k.target, Admin: s.lookup.Admin, Scanner: s.lookup.Scanner}

@@ -186,7 +186,7 @@ func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
 	b.must(err)
 	expect(lookup.Waiting, b.sink.Redrive()+"-1@0", 4)
 
-	receipt, err := json.Marshal(lookup.Receipt{VendorIDs: lookup.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}, Attempts: 2, At: time.Now().Add(time.Second)})
+	receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}, Attempts: 2, At: time.Now().Add(time.Second)})
 	b.must(err)
 	key := []byte(b.sink.Name + "/crm/inv_1")
 	about, err := b.look.Admin.ListTopics(b.ctx, topics.Receipts) // shared with other tests of this cluster
@@ -196,7 +196,7 @@ func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
 	expect(lookup.Delivered, b.sink.Redrive()+"-1@0", 4)
 	b.settle(b.sink, b.sink.Redrive(), 1)
 	expect(lookup.Delivered, b.sink.Redrive()+"-1@0", 4)
-	if ids := b.one("crm/inv_1").VendorIDs; ids == nil || *ids != (lookup.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}) {
+	if ids := b.one("crm/inv_1").VendorIDs; ids == nil || *ids != (record.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}) {
 		t.Errorf("vendor ids %+v", ids)
 	}
 	if b.one(dead.At.String()).Origin != origin {

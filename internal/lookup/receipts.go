@@ -7,33 +7,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/topics"
 )
-
-// VendorIDs name what a delivery made at the vendor.
-type VendorIDs struct {
-	ObjectID  string `json:"object_id"`
-	RequestID string `json:"request_id"`
-}
-
-// Receipt is the value of a record on holdfast.receipts, whose key is
-// <sink>/<event id>.
-type Receipt struct {
-	VendorIDs
-	Attempts  int       `json:"attempts"`
-	At        time.Time `json:"at"`
-	LatencyMS int64     `json:"latency_ms"`
-}
-
-func receiptKey(sink, eventID string) string { return sink + "/" + eventID }
 
 // receiptBudget bounds the reading of receipts, which come after all else.
 const receiptBudget = 5 * time.Second
 
 // receipts reads what vendors answered about the records that were found.
 // Keys say in which partition a receipt lies, so that only those are read.
-func (s *search) receipts(ctx context.Context) (found map[string]Receipt, partial string, err error) {
+func (s *search) receipts(ctx context.Context) (found map[string]record.Receipt, partial string, err error) {
 	extents, err := scan.MeasureExisting(ctx, s.lookup.Admin, topics.Receipts)
 	if err != nil || len(extents) == 0 {
 		return nil, "", err
@@ -44,15 +28,15 @@ func (s *search) receipts(ctx context.Context) (found map[string]Receipt, partia
 		if k.target.Processor {
 			continue
 		}
-		key := receiptKey(k.target.Name, k.seen[0].e.Event.ID)
+		key := string(record.ReceiptKey(k.target.Name, k.seen[0].e.Event.ID))
 		wanted[key] = true
 		p := int32(partitioner.Partition(&kgo.Record{Key: []byte(key)}, len(extents[topics.Receipts]))) //nolint:gosec // a partition number
 		ranges.Set(topics.Receipts, p, extents[topics.Receipts][p])
 	}
-	found = map[string]Receipt{}
+	found = map[string]record.Receipt{}
 	budget := scan.Budget{Time: receiptBudget, Bytes: s.budget.Bytes}
 	result, err := s.lookup.Scanner.Backwards(ctx, ranges, budget, func(r *kgo.Record) error {
-		var receipt Receipt
+		var receipt record.Receipt
 		if key := string(r.Key); wanted[key] && json.Unmarshal(r.Value, &receipt) == nil {
 			if before, ok := found[key]; !ok || before.At.Before(receipt.At) {
 				found[key] = receipt

@@ -305,3 +305,12 @@ func normalise(message string) string {
 	}
 	return strings.Join(words, " ")
 }
+
+// Size is about how many bytes the envelope holds in memory.
+func (e *Envelope) Size() int {
+	n := len(e.Payload) + len(e.Event.Key) + len(e.Event.ID) + len(e.Frozen) + len(e.Progress) + 512
+	for _, h := range e.Event.Headers {
+		n += len(h.Name) + len(h.Value) + 40
+	}
+	return n + 160*len(e.Attempts)
+}

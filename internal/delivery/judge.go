@@ -1,0 +1,128 @@
+package delivery
+
+import (
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/delivery/breaker"
+)
+
+// finding is what one attempt showed.
+type finding struct {
+	outcome   breaker.Outcome
+	delivered bool
+	refused   bool      // by the vendor: it counts against the dead-letter budget
+	previous  time.Time // when the record was attempted before
+}
+
+// ruling is what follows from a finding beyond the record itself.
+type ruling struct {
+	others  bool // the destination answered somebody else since the record's previous attempt
+	breaker bool // the tenant's breaker changed, to state
+	state   breaker.State
+	held    bool // the mapping is held: no dead letter
+	began   bool // just now
+	freed   bool // the mapping was held, and is not any more
+}
+
+// judge frees the slot of a task and notes what its attempt showed.
+func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tn, id := t.tenant, t.env.Event.ID
+	r := ruling{others: tn.evidence.since(f.previous, id)}
+	if r.breaker = s.land(t, f.outcome, now); r.breaker {
+		r.state = tn.breaker.State()
+	}
+	if f.outcome == breaker.Answered {
+		tn.evidence.answered(id, now)
+	}
+	switch {
+	case f.delivered:
+		r.freed = s.letters.delivered()
+		s.hold.streak, tn.hold.streak = 0, 0
+	case f.refused:
+		var ok bool
+		ok, r.began = s.letters.refused(now)
+		r.held = !ok
+	default:
+		s.letters.undecided(now)
+	}
+	if r.freed || r.breaker {
+		s.work.Broadcast()
+	}
+	return r
+}
+
+// free frees the slot of a task that was not attempted.
+func (s *scheduler) free(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.land(t, breaker.Neither, time.Now())
+	s.letters.undecided(time.Now())
+}
+
+// land frees the slot and reports whether the breaker of the tenant changed.
+func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed bool) {
+	t.tenant.flying--
+	s.flying--
+	if b := t.tenant.breaker; b != nil {
+		changed = b.Done(now, o)
+	}
+	if len(s.turns) > 0 {
+		s.work.Signal()
+	}
+	return changed
+}
+
+// holdScope keeps a tenant or the whole sink from sending. It reports for how
+// long, and whether nothing was held before.
+func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration) (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := &s.hold
+	if scope == holdfast.ScopeTenant && s.cfg.tenanted() {
+		h = &t.tenant.hold
+	}
+	if wait <= 0 {
+		wait = h.backoff()
+	}
+	now := time.Now()
+	began := h.extend(now, now.Add(wait))
+	s.alarmAt(h.until)
+	return wait, began
+}
+
+// freeSince returns the later of t and the end of the last hold: lateness
+// counts from there.
+func (s *scheduler) freeSince(t *task) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := t.at
+	for _, end := range []time.Time{s.hold.until, t.tenant.hold.until} {
+		if end.After(at) {
+			at = end
+		}
+	}
+	return at
+}
+
+// tierOf is the tier in which a task lies, -1 for none.
+func (s *scheduler) tierOf(t *task) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.shard.parts == nil {
+		return -1
+	}
+	return s.layout.tier(t.shard.index.at(t.id).slot())
+}
+
+// slotOf is the slot in which a task lies.
+func (s *scheduler) slotOf(t *task) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.shard.parts == nil {
+		return slotSource
+	}
+	return t.shard.index.at(t.id).slot()
+}

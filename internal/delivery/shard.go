@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"container/heap"
+	"context"
+
+	"holdfast.internal/internal/delivery/offsets"
+	"holdfast.internal/internal/record"
+)
+
+// shard is one partition number of a sink: that partition of the source, of
+// every tier and of the redrive topic. All of them have one owner, and a record
+// keeps its number, so everything about the order of a key is in one shard. It
+// is guarded by the scheduler's mutex.
+type shard struct {
+	num   int32
+	epoch int32   // generation of the group when it was assigned
+	parts []*part // by slot, nil until assigned; nil altogether once the shard was given up
+	index index
+	tasks map[id]*task // the outstanding records that are in memory
+	due   dueHeap
+
+	// open is set once the tiers were read up to where they ended at the
+	// assignment. Before that nobody knows which records come first.
+	open bool
+	// gone is set when the shard was revoked or lost: from then on nothing of
+	// it is sent, marked or committed. Without it, a late settle would commit
+	// for a partition that has a new owner, and move that owner's offset over
+	// records it has not delivered.
+	gone bool
+	// sends ends when the shard is given up, with what is in flight.
+	sends     context.Context //nolint:containedctx // it is the shard's life
+	stopSends context.CancelFunc
+	active    int // tasks with a slot or on their way to another topic
+
+	// settled are the copies that this owner settled first: what a stalled
+	// former owner had in flight and may still write to a tier.
+	settled map[record.Copy]struct{}
+}
+
+// maxSettled bounds shard.settled. A former owner can be late only with what it
+// had in flight, and those records are the first that a new owner meets.
+const maxSettled = 4096
+
+func newShard(life context.Context, num, epoch int32, slots int) *shard {
+	s := &shard{
+		num: num, epoch: epoch, parts: make([]*part, slots), index: newIndex(),
+		tasks: make(map[id]*task), settled: make(map[record.Copy]struct{}),
+	}
+	s.sends, s.stopSends = context.WithCancel(life)
+	return s
+}
+
+// remember notes that this owner settled a copy or moved it on.
+func (s *shard) remember(c record.Copy) {
+	if len(s.settled) < maxSettled {
+		s.settled[c] = struct{}{}
+	}
+}
+
+// late reports whether env was written by a former owner of the shard after
+// this one had settled the copy before it.
+func (s *shard) late(env *record.Envelope) bool {
+	if env.Hop == 0 || env.Epoch >= s.epoch {
+		return false
+	}
+	c := env.Copy()
+	c.Hop--
+	_, ok := s.settled[c]
+	return ok
+}
+
+// caughtUp reports whether everything that lay in the tiers at the assignment
+// was read.
+func (s *shard) caughtUp() bool {
+	for slot, p := range s.parts {
+		if p == nil || p.finished == nil || slot != slotSource && !p.caughtUp() {
+			return false
+		}
+	}
+	return true
+}
+
+// part is one partition of a shard.
+type part struct {
+	topic    string
+	slot     int
+	shard    *shard
+	finished *offsets.Tracker // nil until the committed offset is known
+	end      int64            // where the topic ended at the assignment; -1 until known
+	// ahead are offsets that this worker wrote and settled before it read them.
+	ahead map[int64]struct{}
+}
+
+func (p *part) caughtUp() bool { return p.end == 0 || p.end > 0 && p.finished.Next() >= p.end }
+
+// finish marks the record at offset as settled.
+func (p *part) finish(offset int64) {
+	if offset >= p.finished.Next() {
+		p.ahead[offset] = struct{}{}
+		return
+	}
+	p.finished.Finish(offset)
+}
+
+// meet notes that the record at offset was read, and reports whether it was
+// settled already.
+func (p *part) meet(offset int64) bool {
+	if p.finished.Add(offset) {
+		return true
+	}
+	if _, ok := p.ahead[offset]; ok {
+		delete(p.ahead, offset)
+		p.finished.Finish(offset)
+		return true
+	}
+	return false
+}
+
+// dueHeap orders the entries that wait for their time, the soonest first. An
+// item may be out of date: whoever takes it looks at the entry.
+type dueHeap []dueItem
+
+type dueItem struct {
+	due tick
+	id  id
+}
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push is for container/heap.
+func (h *dueHeap) Push(x any) { *h = append(*h, x.(dueItem)) } //nolint:forcetypeassert // the heap holds nothing else
+
+// Pop is for container/heap.
+func (h *dueHeap) Pop() any {
+	old := *h
+	item := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return item
+}
+
+func (s *shard) wait(i id, due tick) { heap.Push(&s.due, dueItem{due, i}) }

@@ -1,0 +1,176 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"holdfast.internal/internal/delivery/offsets"
+)
+
+// A record that has not been attempted is moved to a tier for two reasons only:
+// the metadata of commits runs out of room for what is finished behind it, or
+// memory is full of records that may not be sent, and nothing else could be
+// read. It spends no attempt, is due at once, and keeps its place in the order
+// of its key, wherever it lies.
+const (
+	maxMetadata  = offsets.MaxMetadata / 2
+	spillAtOnce  = 256
+	blockedShare = 2 // of what memory holds, one part in this many must be blocked
+)
+
+// spill moves what stands in the way to a tier.
+func (w *Worker) spill(ctx context.Context) {
+	for _, t := range w.sched.toSpill() {
+		w.park(ctx, t)
+	}
+}
+
+// toSpill takes the tasks that are to be moved.
+func (s *scheduler) toSpill() []*task {
+	if s.layout.tiers == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	var out []*task
+	for _, sh := range s.shards {
+		if !sh.open || sh.gone {
+			continue
+		}
+		for _, p := range sh.parts {
+			if p != nil && p.finished.Size() > maxMetadata {
+				out = append(out, s.obstacles(sh, p, spillAtOnce-len(out))...)
+			}
+		}
+	}
+	if s.paused && len(out) == 0 {
+		out = s.blocked()
+	}
+	for _, t := range out {
+		s.unqueueOne(t)
+		s.release(t)
+		t.shard.index.at(t.id).set(flying)
+		t.shard.active++
+		t.moving = true
+		t.moves++
+	}
+	return out
+}
+
+// obstacles are the waiting records of a partition with the lowest offsets:
+// those that keep its committed offset back.
+func (s *scheduler) obstacles(sh *shard, p *part, limit int) []*task {
+	var found []*task
+	for i, t := range sh.tasks {
+		e := sh.index.at(i)
+		if e.slot() == p.slot && s.waits(t, e) {
+			found = append(found, t)
+		}
+	}
+	offset := func(t *task) int64 { return sh.index.at(t.id).offset() }
+	slices.SortFunc(found, func(a, b *task) int { return cmp.Compare(offset(a), offset(b)) })
+	found = found[:min(limit, len(found))]
+	if len(found) > 0 || p.slot == slotSource {
+		return found
+	}
+	// A record of a tier that is not in memory is read first; in memory it can move.
+	first := none
+	sh.index.each(func(i id, e *entry) {
+		if e.slot() == p.slot && e.state() == stored && e.due != never && (first == none || e.offset() < sh.index.at(first).offset()) {
+			first = i
+		}
+	})
+	if first != none {
+		sh.index.at(first).set(wanted)
+		s.refetch = append(s.refetch, want{sh, first})
+		poke(s.fetch)
+	}
+	return nil
+}
+
+// waits reports whether a record stands still for long: its time is far, it
+// follows one of its key that waits, or its tenant may not send.
+func (s *scheduler) waits(t *task, e *entry) bool {
+	switch e.state() {
+	case held:
+		return true
+	case queued:
+		ok, wait := t.tenant.allowed(time.Now())
+		return !ok && wait > time.Second || time.Until(s.hold.until) > time.Second
+	default:
+		return false
+	}
+}
+
+// blocked are records of the source that memory holds and that may not be
+// sent, if they are the greater part of what it holds.
+func (s *scheduler) blocked() []*task {
+	if time.Until(s.hold.until) > 0 || !s.letters.open() {
+		return nil // nothing else could be sent either
+	}
+	var found []*task
+	for _, sh := range s.shards {
+		if !sh.open || sh.gone {
+			continue
+		}
+		for i, t := range sh.tasks {
+			if e := sh.index.at(i); e.slot() == slotSource && s.waits(t, e) && !s.behindLive(sh, i) {
+				found = append(found, t)
+			}
+		}
+	}
+	if blockedShare*len(found) < s.held {
+		return nil
+	}
+	// The latest first: what is sent soonest stays in memory.
+	slices.SortFunc(found, func(a, b *task) int {
+		return cmp.Compare(b.shard.index.at(b.id).origin, a.shard.index.at(a.id).origin)
+	})
+	return found[:min(spillAtOnce, len(found))]
+}
+
+// behindLive reports whether the record follows one that is being sent or may
+// be: its turn comes without anybody's help.
+func (s *scheduler) behindLive(sh *shard, i id) bool {
+	e := sh.index.at(i)
+	if e.key == 0 {
+		return false
+	}
+	first := sh.index.at(sh.index.first(e.key))
+	switch first.state() {
+	case flying, wanted:
+		return true
+	case queued:
+		t := sh.tasks[sh.index.first(e.key)]
+		ok, wait := t.tenant.allowed(time.Now())
+		return ok || wait <= time.Second
+	default:
+		return false
+	}
+}
+
+// unqueueOne takes a task out of its tenant's queue, if it is there.
+func (s *scheduler) unqueueOne(t *task) {
+	if t.shard.index.at(t.id).state() == queued {
+		s.unqueue(func(other *task) bool { return other == t })
+	}
+}
+
+// park moves a record that was not attempted to the first tier, due at once.
+func (w *Worker) park(ctx context.Context, t *task) {
+	due := t.at
+	if due.Before(time.Now()) {
+		due = time.Time{}
+	}
+	t.env.Due = due
+	slot := w.sched.layout.tierSlot(0)
+	if w.sched.slotOf(t) > slot {
+		slot = w.sched.slotOf(t)
+	}
+	w.move(ctx, t, slot)
+}

@@ -1,0 +1,197 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/record"
+)
+
+// tenant is whose quota a record uses. Tenants take turns for slots, and each
+// has its own hold, breaker and evidence, so that one that is flooded, held or
+// down delays nobody else. A sink without tenants has one, called "". It is
+// guarded by the scheduler's mutex.
+type tenant struct {
+	name     string
+	queue    fifo
+	flying   int
+	hold     hold
+	breaker  *breaker.Breaker // nil where every failure spends an attempt
+	limit    *rate.Limiter    // nil for none
+	evidence evidence
+	seats    int // how many slots it may have at once
+}
+
+// idle reports whether nothing would be lost by forgetting the tenant.
+func (t *tenant) idle(now time.Time) bool {
+	return t.queue.len() == 0 && t.flying == 0 && !t.hold.until.After(now) &&
+		(t.breaker == nil || t.breaker.State() == breaker.Closed)
+}
+
+// allowed reports whether the tenant may send now; wait is when to ask again,
+// 0 when something in flight has to settle first.
+func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
+	if d := t.hold.until.Sub(now); d > 0 {
+		return false, d
+	}
+	if t.flying >= t.seats {
+		return false, 0
+	}
+	if t.breaker != nil {
+		if ok, wait := t.breaker.Allow(now, t.flying); !ok {
+			return false, wait
+		}
+	}
+	if t.limit != nil {
+		if lack := 1 - t.limit.TokensAt(now); lack > 0 {
+			return false, time.Duration(lack / float64(t.limit.Limit()) * float64(time.Second))
+		}
+	}
+	return true, 0
+}
+
+// hold keeps a sink or a tenant from sending until a time. A later time wins; a
+// shorter wait never cuts a longer one.
+type hold struct {
+	until  time.Time
+	streak int // holds in a row without a delivery between them
+}
+
+const (
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = time.Minute
+)
+
+// backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m.
+func (h *hold) backoff() time.Duration {
+	return min(firstBackoff<<min(h.streak, 8), maxBackoff)
+}
+
+// extend holds until t and reports whether nothing was held before.
+func (h *hold) extend(now, t time.Time) (began bool) {
+	began = !h.until.After(now)
+	if began {
+		h.streak++
+	}
+	if t.After(h.until) {
+		h.until = t
+	}
+	return began
+}
+
+// evidence remembers when the destination last answered, and whom: a failure
+// spends an attempt only if the destination answered somebody else meanwhile.
+// So an outage costs nothing, on a quiet sink too, and a record that alone
+// brings the vendor down still climbs.
+type evidence struct {
+	id   string // event answered last
+	last time.Time
+	// other is when an event other than id was answered last.
+	other time.Time
+}
+
+// answered notes that the destination answered about the event: with success,
+// or with a refusal of the record itself.
+func (e *evidence) answered(id string, at time.Time) {
+	if e.id != id {
+		e.other = e.last
+		e.id = id
+	}
+	e.last = at
+}
+
+// since reports whether an event other than id was answered after t.
+func (e *evidence) since(t time.Time, id string) bool {
+	if e.id != id {
+		return e.last.After(t)
+	}
+	return e.other.After(t)
+}
+
+// fifo is a queue of tasks that keeps its memory.
+type fifo struct {
+	tasks []*task
+	head  int
+}
+
+func (q *fifo) len() int { return len(q.tasks) - q.head }
+
+func (q *fifo) push(t *task) { q.tasks = append(q.tasks, t) }
+
+func (q *fifo) pop() *task {
+	t := q.tasks[q.head]
+	q.tasks[q.head] = nil
+	q.head++
+	if q.head == len(q.tasks) {
+		q.tasks, q.head = q.tasks[:0], 0
+	} else if q.head > 64 && 2*q.head > len(q.tasks) {
+		n := copy(q.tasks, q.tasks[q.head:])
+		clear(q.tasks[n:])
+		q.tasks, q.head = q.tasks[:n], 0
+	}
+	return t
+}
+
+// drop takes out the tasks that gone says to.
+func (q *fifo) drop(gone func(*task) bool) {
+	kept := q.tasks[:0]
+	for _, t := range q.tasks[q.head:] {
+		if !gone(t) {
+			kept = append(kept, t)
+		}
+	}
+	clear(q.tasks[len(kept):])
+	q.tasks, q.head = kept, 0
+}
+
+// tenantOf names whose quota a record uses. A record that does not say belongs
+// to the tenant without a name.
+func (w *Worker) tenantOf(env *record.Envelope) string {
+	switch {
+	case w.cfg.TenantHeader != "":
+		return env.Event.Header(w.cfg.TenantHeader)
+	case w.cfg.TenantField != "" && env.Payload != nil:
+		ctx, cancel := context.WithTimeout(w.life, tenantTimeout)
+		defer cancel()
+		value, err := w.deps.Open(ctx, env.Event.Origin.Topic, env.Payload, env.Event.Headers)
+		if err != nil {
+			return "" // whoever sends it finds out why
+		}
+		env.Event.Value = value
+		return fieldOf(value, w.cfg.TenantField)
+	}
+	return ""
+}
+
+// tenantTimeout bounds the wait for a schema that is not known yet.
+const tenantTimeout = 100 * time.Millisecond
+
+// fieldOf returns a field as text, nested ones by a path with dots.
+func fieldOf(value holdfast.Value, path string) string {
+	fields, err := value.Fields()
+	if err != nil {
+		return ""
+	}
+	var at any = fields
+	for name := range strings.SplitSeq(path, ".") {
+		nested, ok := at.(map[string]any)
+		if !ok {
+			return ""
+		}
+		at = nested[name]
+	}
+	switch v := at.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		return fmt.Sprint(v)
+	}
+}
