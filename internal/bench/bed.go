@@ -194,7 +194,8 @@ type job struct {
 // side by side: ratios are taken within a round, and the median round counts.
 func (b *bed) run(ctx context.Context, c benchCase, noisy int) (result, error) {
 	var rounds []result
-	for range c.rounds(noisy) {
+	began := time.Now()
+	for len(rounds) < c.rounds(noisy) && (len(rounds) == 0 || time.Since(began) < enough) {
 		r := result{Case: c.Name, Ideal: c.ideal(), spec: c}
 		for _, contender := range c.contenders(len(rounds)) {
 			f, err := b.compete(ctx, c, contender)

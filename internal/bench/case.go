@@ -95,6 +95,10 @@ func (c benchCase) warm() int { return min(warmUp, c.Records/4) }
 // vendor would take minutes.
 const longest = 6 * time.Second
 
+// enough time for a case: on a busy machine no further round begins after it,
+// so that a whole run stays within three minutes.
+const enough = 15 * time.Second
+
 // filled is how many records a topic of a partition count must hold.
 func filled(partitions int32) int {
 	most := 0
