@@ -67,7 +67,7 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 	t.tenant.flying--
 	s.flying--
 	if b := t.tenant.breaker; b != nil {
-		changed = b.Done(now, o)
+		changed = b.Done(now, t.attempt, o)
 	}
 	if len(s.turns) > 0 {
 		s.work.Signal()

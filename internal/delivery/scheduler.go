@@ -33,6 +33,7 @@ type task struct {
 	waits int
 	// throttles in a row that hit this record while others of its scope passed.
 	throttles int
+	attempt   breaker.Attempt
 	kept      bool // counts as kept: its time has not come
 	moving    bool // on its way to another topic
 	moves     int  // how often it was; tells a late acknowledgement from the present one
@@ -274,7 +275,7 @@ func (s *scheduler) tenantOf(name string) *tenant {
 			tn.limit = s.cfg.tenantLimit()
 		}
 		if !s.cfg.EveryFailureSpends {
-			tn.breaker = breaker.New(breaker.Config{}, tn.seats)
+			tn.breaker = breaker.New(breakerConfig(), tn.seats)
 		}
 		s.tenants[name] = tn
 	}
@@ -358,7 +359,7 @@ func (s *scheduler) start(tn *tenant, now time.Time) *task {
 		tn.limit.AllowN(now, 1)
 	}
 	if tn.breaker != nil {
-		tn.breaker.Begin(now)
+		t.attempt = tn.breaker.Begin(now)
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ type tenant struct {
 	seats    int // how many slots it may have at once
 }
 
+// breakerConfig opens late: a vendor that fails half of all requests is up, and
+// an attempt of several requests fails more often than each of them.
+func breakerConfig() breaker.Config {
+	return breaker.Config{MinOutcomes: 20, Share: 0.9, InRow: 8, Jitter: rand.Float64}
+}
+
 // idle reports whether nothing would be lost by forgetting the tenant.
 func (t *tenant) idle(now time.Time) bool {
 	return t.queue.len() == 0 && t.flying == 0 && !t.hold.until.After(now) &&
@@ -44,7 +51,7 @@ func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
 		return false, 0
 	}
 	if t.breaker != nil {
-		if ok, wait := t.breaker.Allow(now, t.flying); !ok {
+		if ok, wait := t.breaker.Allow(now); !ok {
 			return false, wait
 		}
 	}

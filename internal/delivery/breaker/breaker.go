@@ -1,39 +1,17 @@
-// Package breaker decides when a destination is down, and when it may be tried
-// again. It is pure: times are passed in, nothing is sent, nothing waits.
-//
-//	         nearly all fail, or many in a row
-//	closed ──────────────────────────────────────────▶ open ◀─┐
-//	  ▲                                                  │     │ the probe failed:
-//	  │ the probe was answered                 its time  ▼     │ twice the wait
-//	  └───────────── ramp: 1, 2, 4 … ◀───────────── half open ─┘
-//
-// Only failures that an outage of the whole destination would show count
-// (5xx, no answer); what the vendor says about one record is an answer.
 package breaker
 
 import "time"
 
-// Outcome is what an attempt showed of the destination.
-type Outcome int
-
-// The outcomes. Neither is for what shows nothing: throttled, cancelled.
-const (
-	Answered Outcome = iota
-	Systemic
-	Neither
-)
-
-// State of a breaker; a worse one is greater.
+// State is where a breaker stands.
 type State int
 
-// The states.
+// The states, as metrics and the status call them.
 const (
 	Closed State = iota
 	HalfOpen
 	Open
 )
 
-// String names the state as metrics do.
 func (s State) String() string {
 	switch s {
 	case Closed:
@@ -46,188 +24,191 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Config tunes a breaker; what is 0 has the default.
+// Outcome is what an attempt says about its destination.
+type Outcome int
+
+const (
+	// Neither says nothing: throttled, cancelled. It frees a probe.
+	Neither Outcome = iota
+	// Answered is success, or a refusal of the record itself.
+	Answered
+	// Systemic is a failure of the destination: no connection, time-out, 5xx.
+	Systemic
+)
+
+// Config says when to open and when to probe. Zero fields take the default.
 type Config struct {
-	Window      time.Duration  // over which the share is taken; 10s
-	MinOutcomes int            // that a share needs; 20
-	Share       float64        // of failures that opens; 0.9: a vendor that fails half the time is up
-	InRow       int            // failures in a row that open; 30
-	Quiet       int            // failures in a row that open where nothing was answered for a window; 5
-	FirstProbe  time.Duration  // after opening; 1s
-	MaxProbe    time.Duration  // to which the wait doubles; 30s
-	Jitter      func() float64 // 0 to 1, shortens a wait by up to a fifth; nil for none
+	Window      time.Duration // over which the share is counted; 10 s
+	MinOutcomes int           // that the window needs for a share; 10
+	Share       float64       // of systemic outcomes that opens; 0.5
+	InRow       int           // systemic ones that open where there are fewer; 5
+	FirstProbe  time.Duration // from opening to the first probe; 1 s
+	MaxProbe    time.Duration // the hold doubles with each failed probe up to this; 30 s
+	// Jitter returns a number in [0, 1): so much of a fifth of the hold is
+	// added, so that replicas do not probe together. nil adds nothing.
+	Jitter func() float64
 }
 
 func (c Config) withDefaults() Config {
-	if c.Window <= 0 {
-		c.Window = 10 * time.Second
-	}
-	if c.MinOutcomes <= 0 {
-		c.MinOutcomes = 20
-	}
-	if c.Share <= 0 {
-		c.Share = 0.9
-	}
-	if c.InRow <= 0 {
-		c.InRow = 30
-	}
-	if c.Quiet <= 0 {
-		c.Quiet = 5
-	}
-	if c.FirstProbe <= 0 {
-		c.FirstProbe = time.Second
-	}
-	if c.MaxProbe <= 0 {
-		c.MaxProbe = 30 * time.Second
+	c.Window = orDefault(c.Window, 10*time.Second)
+	c.MinOutcomes = orDefault(c.MinOutcomes, 10)
+	c.Share = orDefault(c.Share, 0.5)
+	c.InRow = orDefault(c.InRow, 5)
+	c.FirstProbe = orDefault(c.FirstProbe, time.Second)
+	c.MaxProbe = max(orDefault(c.MaxProbe, 30*time.Second), c.FirstProbe)
+	if c.Jitter == nil {
+		c.Jitter = func() float64 { return 0 }
 	}
 	return c
 }
 
-// Breaker watches one destination. It is not safe for concurrent use.
+func orDefault[T int | float64 | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// Breaker guards one destination: a sink, or a tenant of one. It is not safe
+// for concurrent use.
 type Breaker struct {
 	cfg         Config
 	concurrency int
 
 	state   State
+	term    uint64 // rises with each opening, from 1
+	running int    // attempts of this term
 	window  window
-	inRow   int
-	since   time.Time     // of the failures in a row: when the first came
-	wait    time.Duration // before the next probe
+	row     int // systemic outcomes since the last answer
+	ramp    ramp
+	hold    time.Duration // of the next opening
 	probeAt time.Time
-	stale   int // attempts begun before the breaker last opened: what they show is of the past
-	flying  int
-	seats   int // in flight at most, while ramping; 0 at full concurrency
-	passed  int // answers since seats last doubled
 }
 
-// New returns a closed breaker of a destination with so many slots.
+// Attempt is an attempt that has begun. The zero Attempt is one that nobody
+// allowed: its outcome is treated like a late one.
+type Attempt struct{ term uint64 }
+
+// New returns a closed breaker of a sink that has so many attempts in flight
+// at most.
 func New(cfg Config, concurrency int) *Breaker {
 	cfg = cfg.withDefaults()
-	return &Breaker{cfg: cfg, concurrency: max(1, concurrency), window: window{length: cfg.Window}}
-}
-
-// State says whether the destination is thought to be up.
-func (b *Breaker) State() State { return b.state }
-
-// ProbeAt is when the next probe may go, while open.
-func (b *Breaker) ProbeAt() time.Time { return b.probeAt }
-
-// Allow reports whether one more attempt may begin beside inFlight others; else
-// when to ask again, 0 for after the next Done.
-func (b *Breaker) Allow(now time.Time, inFlight int) (ok bool, wait time.Duration) {
-	switch b.state {
-	case Closed:
-		return b.seats == 0 || inFlight < b.seats, 0
-	case Open:
-		if d := b.probeAt.Sub(now); d > 0 {
-			return false, d
-		}
-		return true, 0
-	case HalfOpen:
+	return &Breaker{
+		cfg:         cfg,
+		concurrency: concurrency,
+		term:        1,
+		window:      window{width: cfg.Window / buckets},
+		hold:        cfg.FirstProbe,
 	}
-	return false, 0 // the probe is under way
 }
 
-// Begin notes that an attempt began which Allow allowed. While open it is the probe.
-func (b *Breaker) Begin(time.Time) {
+// Allow reports whether an attempt may begin now. If not, wait is how long
+// until it is worth asking again, 0 if that is after the next Done.
+func (b *Breaker) Allow(now time.Time) (ok bool, wait time.Duration) {
+	switch b.state {
+	case Open:
+		wait = max(0, b.probeAt.Sub(now))
+		return wait == 0, wait
+	case HalfOpen:
+		return b.running == 0, 0
+	case Closed:
+	}
+	return !b.ramp.on() || b.running < b.ramp.limit, 0
+}
+
+// Begin starts an attempt that was allowed at the same time; the first one
+// after the probe time is the probe. Done has to follow with what it returns.
+func (b *Breaker) Begin(now time.Time) Attempt {
+	if ok, _ := b.Allow(now); !ok {
+		return Attempt{}
+	}
 	if b.state == Open {
 		b.state = HalfOpen
 	}
-	b.flying++
+	b.running++
+	return Attempt{term: b.term}
 }
 
-// Done notes how an attempt ended, and reports whether the state changed.
-//
-// Attempts that began before the breaker opened end after it: they say nothing
-// about the destination now, and neither close it nor lengthen its wait.
-func (b *Breaker) Done(now time.Time, o Outcome) (changed bool) {
-	b.flying--
-	if b.state != Closed && b.stale > 0 {
-		// The probe began last; a late one that is taken for it costs a probe at most.
-		if !(b.state == HalfOpen && b.flying < b.stale) {
-			b.stale--
-			return false
-		}
+// Done ends an attempt, once, and reports whether the state changed.
+func (b *Breaker) Done(now time.Time, a Attempt, o Outcome) (changed bool) {
+	if a.term != b.term {
+		b.late(now, o)
+		return false
 	}
-	switch b.state {
-	case Closed:
-		return b.count(now, o)
-	case HalfOpen:
-		b.probed(now, o)
-		return true
-	case Open:
-	}
-	return false
-}
-
-func (b *Breaker) count(now time.Time, o Outcome) (opened bool) {
+	b.running--
+	before := b.state
 	switch o {
+	case Answered:
+		b.answered(now)
+	case Systemic:
+		b.failed(now)
 	case Neither:
-		return false
-	case Answered:
-		b.inRow = 0
-		b.window.add(now, false)
-		b.ramp()
-		return false
-	case Systemic:
-		if b.inRow++; b.inRow == 1 {
-			b.since = now
-		}
-		b.window.add(now, true)
 	}
-	failed, all := b.window.sum(now)
-	ramping := b.seats > 0
-	byShare := all >= b.cfg.MinOutcomes && float64(failed) >= b.cfg.Share*float64(all)
-	quiet := b.inRow >= b.cfg.Quiet && now.Sub(b.since) >= b.cfg.Window
-	if !ramping && !byShare && !quiet && b.inRow < b.cfg.InRow {
-		return false
-	}
-	if !ramping {
-		b.wait = 0
-	}
-	b.open(now)
-	return true
+	return b.state != before
 }
 
-// open waits twice as long as before for the next probe.
-func (b *Breaker) open(now time.Time) {
-	b.state, b.stale = Open, b.flying
-	b.wait = min(max(b.cfg.FirstProbe, 2*b.wait), b.cfg.MaxProbe)
-	wait := b.wait
-	if b.cfg.Jitter != nil {
-		wait -= time.Duration(b.cfg.Jitter() * float64(wait) / 5)
+// State returns the state. It is open until the probe begins, not until it may.
+func (b *Breaker) State() State { return b.state }
+
+// ProbeAt returns when the probe may begin, or might have if it has begun; the
+// zero time while closed.
+func (b *Breaker) ProbeAt() time.Time { return b.probeAt }
+
+func (b *Breaker) answered(now time.Time) {
+	b.row = 0
+	if b.state == HalfOpen {
+		b.state = Closed
+		b.probeAt = time.Time{}
+		b.ramp = ramp{limit: 1, tally: tally{all: 1}}
+		return
 	}
-	b.probeAt = now.Add(wait)
-	b.seats, b.passed = 0, 0
+	b.window.add(now, false)
+	if b.ramp.on() && b.ramp.answered(b.concurrency) {
+		b.ramp = ramp{}
+		b.hold = b.cfg.FirstProbe
+	}
 }
 
-func (b *Breaker) probed(now time.Time, o Outcome) {
-	switch o {
-	case Answered:
-		b.state, b.inRow, b.stale = Closed, 0, 0
-		b.window = window{length: b.cfg.Window}
-		if b.concurrency > 1 {
-			b.seats = 1
-		} else {
-			b.wait = 0
-		}
-	case Systemic:
+func (b *Breaker) failed(now time.Time) {
+	if b.state == HalfOpen {
 		b.open(now)
-	case Neither: // showed nothing: another probe, at once
-		b.state, b.probeAt = Open, now
+		return
+	}
+	b.row++
+	b.window.add(now, true)
+	b.ramp.failed()
+	if b.broken() {
+		b.open(now)
 	}
 }
 
-// ramp doubles what may be in flight after each full round of answers.
-func (b *Breaker) ramp() {
-	if b.seats == 0 {
+// broken reports whether the outcomes say that the destination is down.
+func (b *Breaker) broken() bool {
+	switch {
+	case b.ramp.on():
+		return b.row >= b.cfg.InRow || b.ramp.share() >= b.cfg.Share
+	case b.window.sum.all < b.cfg.MinOutcomes:
+		return b.row >= b.cfg.InRow
+	}
+	return b.window.sum.share() >= b.cfg.Share || b.row >= 2*b.cfg.MinOutcomes
+}
+
+func (b *Breaker) open(now time.Time) {
+	b.state = Open
+	b.term++
+	b.running, b.row = 0, 0
+	b.window.clear()
+	b.ramp = ramp{}
+	b.probeAt = now.Add(b.hold + time.Duration(b.cfg.Jitter()*float64(b.hold)/5))
+	b.hold = min(2*b.hold, b.cfg.MaxProbe)
+}
+
+// late judges an attempt of an earlier term; see the package comment.
+func (b *Breaker) late(now time.Time, o Outcome) {
+	if o != Answered || b.state != Open {
 		return
 	}
-	if b.passed++; b.passed < b.seats {
-		return
-	}
-	b.passed = 0
-	if b.seats *= 2; b.seats >= b.concurrency {
-		b.seats, b.wait = 0, 0
+	if soon := now.Add(b.cfg.FirstProbe); soon.Before(b.probeAt) {
+		b.probeAt = soon
 	}
 }

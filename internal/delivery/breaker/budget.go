@@ -1,18 +1,27 @@
 package breaker
 
-// perBack is how many deliveries give one refusal back.
-const perBack = 10
+const (
+	// DefaultBudget is how many records a mapping may have refused in a burst.
+	DefaultBudget = 1000
+	// perDelivery is how many deliveries give one back.
+	perDelivery = 10
+)
 
-// Budget bounds how many records a vendor may refuse in a burst. Full at its
-// size; every ten deliveries give one back. It is not safe for concurrent use.
-type Budget struct {
-	size, left, delivered int
+// Budget bounds how fast a mapping may pour records into the dead-letter
+// topic: a bad deploy runs it empty, a few bad records among good ones never
+// do. Only refusals that a vendor's answer gave are to be taken from it. It is
+// not safe for concurrent use.
+type Budget struct{ size, left, delivered int }
+
+// NewBudget returns a full budget of so many records, DefaultBudget if size is
+// not positive.
+func NewBudget(size int) *Budget {
+	size = orDefault(size, DefaultBudget)
+	return &Budget{size: size, left: size}
 }
 
-// NewBudget returns a full budget.
-func NewBudget(size int) *Budget { return &Budget{size: size, left: size} }
-
-// Take takes one refusal; false where none is left.
+// Take spends one record. false: the budget is empty, nothing was taken, and
+// the mapping is to be held.
 func (b *Budget) Take() bool {
 	if b.left == 0 {
 		return false
@@ -21,13 +30,22 @@ func (b *Budget) Take() bool {
 	return true
 }
 
-// Deliver notes a delivery.
+// Deliver counts a delivery; every tenth gives one record back. Deliveries
+// into a full budget are not saved up.
 func (b *Budget) Deliver() {
-	if b.delivered++; b.delivered == perBack {
+	if b.left == b.size {
 		b.delivered = 0
-		b.left = min(b.left+1, b.size)
+		return
+	}
+	if b.delivered++; b.delivered == perDelivery {
+		b.delivered = 0
+		b.left++
 	}
 }
 
-// Refill makes the budget full.
+// Refill makes the budget full: somebody resumed the sink, or a probe of the
+// held mapping was delivered.
 func (b *Budget) Refill() { b.left, b.delivered = b.size, 0 }
+
+// Left returns how many records may still be taken.
+func (b *Budget) Left() int { return b.left }
