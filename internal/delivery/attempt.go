@@ -29,6 +29,10 @@ func (w *Worker) work() {
 		if t == nil {
 			return
 		}
+		if w.batcher != nil {
+			w.handleBatch(t)
+			continue
+		}
 		w.handle(t.shard.sends, t)
 	}
 }

@@ -31,6 +31,8 @@ type world struct {
 	cfg     Config
 	began   time.Time
 
+	sink sinks.Sink // the world itself unless a test sets another
+
 	mu       sync.Mutex
 	attempts []attempt
 	settled  map[string]time.Time
@@ -100,6 +102,13 @@ func (w *world) Deliver(_ context.Context, a *sinks.Attempt) error {
 	return err
 }
 
+func (w *world) sinkOrSelf() sinks.Sink {
+	if w.sink != nil {
+		return w.sink
+	}
+	return w
+}
+
 // value stands for a decoded record.
 type value struct{ holdfast.Value }
 
@@ -113,7 +122,7 @@ func (w *world) worker() (stop func()) {
 		return value{}, nil
 	}
 	reg := prometheus.NewRegistry()
-	worker, err := New(w.cfg, Deps{Sink: w, Open: open, Kafka: w.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
+	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
 		var ok bool
 		ok, r.began = s.letters.refused(now)
 		r.held = !ok
-	default:
+	case !t.rider:
 		s.letters.undecided(now)
 	}
 	if r.freed || r.breaker {
@@ -64,6 +64,9 @@ func (s *scheduler) free(t *task) {
 
 // land frees the slot and reports whether the breaker of the tenant changed.
 func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed bool) {
+	if t.rider { // the one that had the slot speaks for the request
+		return false
+	}
 	t.tenant.flying--
 	s.flying--
 	if b := t.tenant.breaker; b != nil {

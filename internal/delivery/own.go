@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 
 	"holdfast.internal/internal/delivery/offsets"
 )
@@ -63,6 +64,18 @@ func (s *scheduler) unmeasured() map[string][]int32 {
 		}
 	}
 	return open
+}
+
+// partial reports whether some topics of a shard are assigned and not all.
+func (s *scheduler) partial() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range s.shards {
+		if slices.Contains(sh.parts, nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // tryOpen lets a shard send once all that lay in its tiers is known.

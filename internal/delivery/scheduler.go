@@ -3,6 +3,7 @@ package delivery
 import (
 	"container/heap"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type task struct {
 	// throttles in a row that hit this record while others of its scope passed.
 	throttles int
 	attempt   breaker.Attempt
+	rider     bool // goes with another one's slot, in a batch
 	kept      bool // counts as kept: its time has not come
 	moving    bool // on its way to another topic
 	moves     int  // how often it was; tells a late acknowledgement from the present one
@@ -238,7 +240,7 @@ func (s *scheduler) consider(sh *shard, i id) {
 	if !sh.open || sh.gone || e.due == never || e.state() != held && e.state() != stored || !sh.index.leads(i) {
 		return
 	}
-	if now := time.Now(); e.due > 0 && s.timeOf(e.due).After(now) {
+	if e.due > 0 && s.timeOf(e.due).After(time.Now()) {
 		sh.wait(i, e.due)
 		s.alarmAt(s.timeOf(e.due))
 		return
@@ -341,17 +343,12 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 }
 
 func (s *scheduler) start(tn *tenant, now time.Time) *task {
-	t := tn.queue.pop()
-	if tn.queue.len() == 0 {
-		last := len(s.turns) - 1
-		copy(s.turns[s.turn:], s.turns[s.turn+1:])
-		s.turns[last] = nil
-		s.turns = s.turns[:last]
-	} else {
+	t := tn.queue.first()
+	if !s.dequeue(tn) {
 		s.turn++
 	}
-	t.shard.index.at(t.id).set(flying)
-	t.shard.active++
+	s.lift(t)
+	t.rider = false
 	tn.flying++
 	s.flying++
 	s.letters.begin(now)
@@ -362,6 +359,27 @@ func (s *scheduler) start(tn *tenant, now time.Time) *task {
 		t.attempt = tn.breaker.Begin(now)
 	}
 	return t
+}
+
+// dequeue takes the first record of a tenant, and the tenant out of the turns
+// if it was the last; it reports whether it was.
+func (s *scheduler) dequeue(tn *tenant) (last bool) {
+	tn.queue.pop()
+	if tn.queue.len() > 0 {
+		return false
+	}
+	at := slices.Index(s.turns, tn)
+	s.turns = slices.Delete(s.turns, at, at+1)
+	if at < s.turn {
+		s.turn--
+	}
+	return true
+}
+
+// lift marks a record as under way.
+func (s *scheduler) lift(t *task) {
+	t.shard.index.at(t.id).set(flying)
+	t.shard.active++
 }
 
 // finish settles t: it was delivered, or lies safely where nobody here waits for it.

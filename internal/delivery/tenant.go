@@ -131,8 +131,7 @@ func (q *fifo) len() int { return len(q.tasks) - q.head }
 
 func (q *fifo) push(t *task) { q.tasks = append(q.tasks, t) }
 
-func (q *fifo) pop() *task {
-	t := q.tasks[q.head]
+func (q *fifo) pop() {
 	q.tasks[q.head] = nil
 	q.head++
 	if q.head == len(q.tasks) {
@@ -142,8 +141,9 @@ func (q *fifo) pop() *task {
 		clear(q.tasks[n:])
 		q.tasks, q.head = q.tasks[:n], 0
 	}
-	return t
 }
+
+func (q *fifo) first() *task { return q.tasks[q.head] }
 
 // drop takes out the tasks that gone says to.
 func (q *fifo) drop(gone func(*task) bool) {

@@ -58,6 +58,7 @@ type Worker struct {
 	cfg        Config
 	deps       Deps
 	reconciler sinks.Reconciler // nil if the sink cannot look up
+	batcher    sinks.Batcher    // nil if it takes one record at a time
 	log        *zap.Logger
 	client     *kgo.Client
 	admin      *kadm.Client
@@ -96,6 +97,9 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	}
 	w.life, w.endLife = context.WithCancel(context.Background())
 	w.reconciler, _ = deps.Sink.(sinks.Reconciler)
+	if b, ok := deps.Sink.(sinks.Batcher); ok && b.Batch().Events > 1 {
+		w.batcher = b
+	}
 	opts := append([]kgo.Opt{}, deps.Kafka...)
 	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance)...)
 	opts = append(opts,
@@ -298,6 +302,13 @@ func (w *Worker) measureLoop(ctx context.Context) {
 
 // measureEnds reports whether all ends are known.
 func (w *Worker) measureEnds(ctx context.Context) bool {
+	if w.sched.partial() {
+		// A broker gives a static member that comes back with more topics its
+		// old share, without them: ask for a new one.
+		w.log.Warn("assigned some topics of a partition number and not all; asking for a new assignment")
+		w.client.ForceRebalance()
+		_ = sleep(ctx, time.Second)
+	}
 	missing := w.sched.unmeasured()
 	if len(missing) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, measureTimeout)

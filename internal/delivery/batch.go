@@ -1,0 +1,151 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/sinks"
+)
+
+// errBatchPanic stands for a panic of a sink over a batch.
+var errBatchPanic = errors.New("the sink panicked over a batch")
+
+// riders takes more records of a tenant that may be sent now, to go with the
+// one that has the slot: one request, one slot, one token of the rate.
+func (s *scheduler) riders(lead *task, events, size int) []*task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*task
+	tn := lead.tenant
+	for len(out) < events && tn.queue.len() > 0 && !s.closed && !s.letters.held {
+		t := tn.queue.first()
+		if size -= len(t.env.Payload); size < 0 {
+			break
+		}
+		s.dequeue(tn)
+		s.lift(t)
+		t.rider = true
+		out = append(out, t)
+	}
+	return out
+}
+
+// handleBatch takes a record, and those that can go with it, to verdicts.
+func (w *Worker) handleBatch(lead *task) {
+	limits := w.batcher.Batch()
+	room := limits.Bytes - len(lead.env.Payload)
+	if limits.Bytes <= 0 {
+		room = maxHeldBytes
+	}
+	tasks := append([]*task{lead}, w.sched.riders(lead, limits.Events-1, room)...)
+	if missing := limits.Events - len(tasks); missing > 0 && limits.Linger > 0 && sleep(lead.shard.sends, limits.Linger) == nil {
+		for _, t := range tasks[1:] {
+			room -= len(t.env.Payload)
+		}
+		tasks = append(tasks, w.sched.riders(lead, missing, room)...)
+	}
+	var batch []*member
+	for _, t := range tasks {
+		if m := w.board(t); m != nil {
+			batch = append(batch, m)
+		}
+	}
+	w.sendBatch(batch)
+}
+
+// member is one record of a batch.
+type member struct {
+	t     *task
+	a     *sinks.Attempt
+	began time.Time
+}
+
+// board makes a record ready for a batch; nil for one that is settled without,
+// or that has to be looked up first and goes alone.
+func (w *Worker) board(t *task) *member {
+	ctx := t.shard.sends
+	if err := w.open(ctx, t); err != nil {
+		w.settleUnopened(ctx, t, err)
+		return nil
+	}
+	if t.env.Payload == nil && w.cfg.OnTombstone != TombstoneDelete {
+		w.settleTombstone(ctx, t)
+		return nil
+	}
+	if w.pastKeyWindow(t) {
+		w.handle(ctx, t)
+		return nil
+	}
+	w.observeLateness(t)
+	m := &member{t: t, began: time.Now()}
+	if t.env.FirstAttempt.IsZero() {
+		t.env.FirstAttempt = m.began
+	}
+	m.a = w.attempt(t)
+	return m
+}
+
+// sendBatch sends a batch and settles its members. What failed as a whole is
+// sent again in halves, so that one bad record ends alone.
+func (w *Worker) sendBatch(batch []*member) {
+	if len(batch) == 0 {
+		return
+	}
+	verdicts := w.deliverBatch(batch)
+	var split []*member
+	for i, m := range batch {
+		err := verdicts[i]
+		var whole *holdfast.SplitError
+		switch ctx := m.t.shard.sends; {
+		case errors.As(err, &whole) && len(batch) > 1:
+			split = append(split, m)
+		case err != nil && ctx.Err() != nil:
+			w.sched.free(m.t)
+			w.sched.abandon(m.t)
+		default:
+			w.settle(ctx, m.t, m.a, err, m.began)
+		}
+	}
+	if len(split) == len(batch) {
+		w.sendBatch(split[:len(split)/2])
+		w.sendBatch(split[len(split)/2:])
+		return
+	}
+	w.sendBatch(split)
+}
+
+// deliverBatch calls the sink within its time-out. After a panic the batch is
+// split, to find whose fault it is.
+func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
+	if len(batch) == 1 {
+		return []error{w.deliver(batch[0].t.shard.sends, batch[0].a)}
+	}
+	// A batch outlives the shards of its members: a revoke of one waits for it.
+	ctx, cancel := context.WithTimeout(w.life, w.cfg.Timeout)
+	defer cancel()
+	attempts := make([]*sinks.Attempt, len(batch))
+	for i, m := range batch {
+		attempts[i] = m.a
+	}
+	all := func(err error) []error {
+		same := make([]error, len(batch))
+		for i := range same {
+			same[i] = err
+		}
+		return same
+	}
+	defer func() {
+		if recover() != nil {
+			verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassPoison, Code: "panic", Err: errBatchPanic}})
+		}
+	}()
+	verdicts = w.batcher.DeliverBatch(ctx, attempts)
+	if len(verdicts) != len(batch) { // nobody knows which is whose
+		verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassUncertain, Err: errVerdicts}})
+	}
+	return verdicts
+}
+
+var errVerdicts = errors.New("the sink returned another number of verdicts than it was given events")

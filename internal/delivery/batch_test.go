@@ -1,0 +1,90 @@
+//go:build synctests
+
+package delivery
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/topics"
+	"holdfast.internal/sinks"
+)
+
+// batches is a sink that takes ten events at a time and refuses a batch with a
+// bad one as a whole.
+type batches struct {
+	*world
+	mu    sync.Mutex
+	sizes []int
+	twice bool // a batch held two events of one key
+}
+
+func (b *batches) Batch() sinks.BatchLimits {
+	return sinks.BatchLimits{Events: 10, Linger: 20 * time.Millisecond}
+}
+
+func (b *batches) DeliverBatch(ctx context.Context, batch []*sinks.Attempt) []error {
+	keys := map[string]bool{}
+	bad := false
+	for _, a := range batch {
+		b.mu.Lock()
+		b.twice = b.twice || keys[string(a.Event.Key)]
+		b.mu.Unlock()
+		keys[string(a.Event.Key)] = true
+		bad = bad || a.Event.ID == "7"
+	}
+	b.mu.Lock()
+	b.sizes = append(b.sizes, len(batch))
+	b.mu.Unlock()
+	verdicts := make([]error, len(batch))
+	for i, a := range batch {
+		if bad {
+			verdicts[i] = &holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassValidation, Status: 400, Err: errVendor}}
+			continue
+		}
+		verdicts[i] = b.Deliver(ctx, a)
+	}
+	return verdicts
+}
+
+func TestP8ABatchIsSplitUntilTheBadRecordIsAlone(t *testing.T) {
+	t.Parallel()
+	refuse := func(a *sinks.Attempt, _ int) error {
+		if a.Event.ID == "7" {
+			return &holdfast.PermanentError{Failure: holdfast.Failure{Class: holdfast.ClassValidation, Status: 400, Err: errVendor}}
+		}
+		return nil
+	}
+	inWorld(t, Config{Concurrency: 2}, refuse, func(w *world) {
+		b := &batches{world: w}
+		w.sink = b
+		w.produceKeys(100, 20)
+		stop := w.worker()
+		defer stop()
+		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time
+		if got := w.delivered(); got != 99 {
+			t.Errorf("delivered %d of 99", got)
+		}
+		if dead := w.read(topics.DeadLetters("s")); len(dead) != 1 {
+			t.Errorf("%d dead letters, want the bad record", len(dead))
+		}
+		if b.twice {
+			t.Error("a batch held two records of one key")
+		}
+		if len(b.sizes) > 30 {
+			t.Errorf("%d requests for 100 records: %v", len(b.sizes), b.sizes)
+		}
+		last := map[int]int{}
+		for _, a := range w.all() {
+			i, _ := strconv.Atoi(a.id)
+			if i < last[i%20] {
+				t.Fatalf("event %d came after %d", i, last[i%20])
+			}
+			last[i%20] = i
+		}
+	})
+}
