@@ -5,19 +5,19 @@
 //
 // # States of a Breaker
 //
-//	             too much is systemic
-//	  +--------+ ---------------------------------> +------+
-//	  | closed |                                    | open | nothing is allowed
-//	  +--------+ <--- ramp over      - - - - - - -> +------+ until the probe time
-//	      ^         :               : half of the     |  ^
-//	      |         :               : ramp failed     |  | systemic: twice the hold,
-//	      |  closed, ramp: 1, 2, 4 … in flight        |  | 30 s at most
-//	      |         ^                                 v  |
-//	      |         | answered              +-----------+
-//	      +---------+---------------------- | half_open | one attempt, the probe
-//	                                        +-----------+ --+
-//	                                              ^         | neither: another
-//	                                              +---------+ may probe at once
+//	           too much is systemic
+//	+--------+ ---------------------------------> +------+
+//	| closed |                                    | open | nothing is allowed
+//	+--------+ <--- ramp over      - - - - - - -> +------+ until the probe time
+//	    ^         :               : half of the     |  ^
+//	    |         :               : ramp failed     |  | systemic: twice the hold,
+//	    |  closed, ramp: 1, 2, 4 … in flight        |  | 30 s at most
+//	    |         ^                                 v  |
+//	    |         | answered              +-----------+
+//	    +---------+---------------------- | half_open | one attempt, the probe
+//	                                      +-----------+ --+
+//	                                            ^         | neither: another
+//	                                            +---------+ may probe at once
 //
 // Closed opens on the share of systemic outcomes in a sliding window. A window
 // with too few outcomes for a share, on a quiet sink, opens on a few in a row,
