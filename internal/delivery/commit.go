@@ -87,16 +87,32 @@ func (w *Worker) commitLoop(ctx context.Context) {
 }
 
 func (w *Worker) commit(ctx context.Context, timeout time.Duration) {
-	w.commits.Lock()
-	defer w.commits.Unlock()
-	w.commitNow(ctx, timeout, w.sched.toCommit())
+	w.commits <- struct{}{}
+	defer func() { <-w.commits }()
+	_ = w.commitNow(ctx, timeout, w.sched.toCommit()) // logged, and the next one covers it
+}
+
+// lastPause is between the tries of a last commit.
+const lastPause = 50 * time.Millisecond
+
+// commitLast commits what nobody will cover later, so it is tried again while
+// the group lets us: what it misses is sent again by the next owner.
+func (w *Worker) commitLast(ctx context.Context, timeout time.Duration, c commit) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		err := w.commitNow(ctx, commitTimeout, c)
+		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.RebalanceInProgress) || sleep(ctx, lastPause) != nil {
+			return
+		}
+	}
 }
 
 // commitNow commits. An error is logged and counted, never fatal: the next
 // commit of the partition covers it.
-func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit) {
+func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit) error {
 	if len(c) == 0 {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -119,13 +135,14 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit)
 	var failed error
 	w.client.CommitOffsetsSync(withMetadata, heads, commitCallback(&failed))
 	if failed == nil {
-		return
+		return nil
 	}
 	w.sched.uncommitted(c)
 	w.meters.commitErrors.Inc()
 	if ctx.Err() == nil || !errors.Is(failed, context.Canceled) {
 		w.log.Warn("commit refused; the next one covers it", zap.Error(failed))
 	}
+	return failed
 }
 
 // commitCallback keeps the first thing that went wrong with a commit, whether

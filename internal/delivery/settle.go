@@ -150,10 +150,16 @@ func (w *Worker) retry(ctx context.Context, t *task, f holdfast.Failure, now tim
 		return
 	}
 	delay := w.cfg.Tiers[tier]
-	t.env.Due = now.Add(delay)
+	t.env.Due = dueIn(now, delay)
 	w.meters.scheduled.WithLabelValues(w.cfg.Sink, topics.Tier(delay)).Inc()
 	w.sched.depart(t)
 	w.move(ctx, t, w.sched.layout.tierSlot(tier))
+}
+
+// dueIn is when a record of a tier may go: in whole milliseconds, as the header
+// holds it, and never early.
+func dueIn(now time.Time, delay time.Duration) time.Time {
+	return now.Add(delay).Add(time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 // bury moves the record to the dead letters.

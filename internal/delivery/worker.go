@@ -26,6 +26,7 @@ import (
 // Times of a worker's life.
 const (
 	revokeWait      = 10 * time.Second // at most, for what is in flight
+	revokeCommit    = 5 * time.Second
 	shutdownDrain   = 15 * time.Second
 	shutdownTimeout = 3 * time.Second // for each of the last commit and the goodbye
 	measureTimeout  = 5 * time.Second
@@ -71,7 +72,8 @@ type Worker struct {
 	life    context.Context //nolint:containedctx // the client calls back before Run and outside of it
 	endLife context.CancelFunc
 	// commits orders a commit before or after a revoke, never across it.
-	commits    sync.Mutex
+	// It is no mutex, because it is held while a broker is waited for.
+	commits    chan struct{}
 	partitions atomic.Int64  // of each topic of the sink
 	measure    chan struct{} // partitions were assigned whose ends are not known
 	idsMu      sync.Mutex
@@ -90,6 +92,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		log:      deps.Log.With(zap.String("sink", cfg.Sink)),
 		sched:    newScheduler(cfg, deps.Limit),
 		meters:   deps.Metrics.of(cfg),
+		commits:  make(chan struct{}, 1),
 		measure:  make(chan struct{}, 1),
 		ids:      make(map[string][16]byte),
 		stepping: make(map[holdfast.Coordinates]struct{}),
@@ -164,7 +167,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.endLife()
 	stopBackground()
 	helpers.Wait()
-	w.commit(context.WithoutCancel(ctx), shutdownTimeout)
+	w.commits <- struct{}{}
+	w.commitLast(context.WithoutCancel(ctx), shutdownTimeout, w.sched.toCommit())
+	<-w.commits
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
@@ -367,9 +372,9 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 	wait, cancel := context.WithTimeout(ctx, min(w.cfg.Timeout, revokeWait))
 	defer cancel()
 	last := w.sched.revoke(wait, gone)
-	w.commits.Lock()
-	defer w.commits.Unlock()
-	w.commitNow(ctx, commitTimeout, last)
+	w.commits <- struct{}{}
+	defer func() { <-w.commits }()
+	w.commitLast(ctx, revokeCommit, last)
 }
 
 // lost is a revoke after the fact: somebody else may own the partitions

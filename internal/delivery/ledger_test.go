@@ -1,0 +1,389 @@
+//go:build synctests
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/record"
+)
+
+// refusal is an answer that refuses the record for good.
+const refusal = "refused"
+
+// ledger is what the vendor saw, and what happened to workers meanwhile. It is
+// guarded by the mutex of the sim.
+type ledger struct {
+	plan  plan
+	calls []*call
+	by    [][]*call // by event
+	marks []mark2
+}
+
+// call is one call of the sink.
+type call struct {
+	proc       *proc
+	event      int
+	number     int
+	key        string
+	start, end time.Duration // end is -1 while it is in flight
+	reply      trouble
+	result     string
+}
+
+// Results of a call that no trouble names.
+const (
+	delivered = "delivered"
+	cancelled = "cancelled"
+	died      = "died with its worker"
+	timedOut  = "timed out"
+)
+
+func (c *call) settled() bool { return c.result == delivered || c.result == refusal }
+
+// systemic reports whether an outage might have caused the result.
+func (c *call) systemic() bool {
+	switch c.result {
+	case timedOut, err5xx, reset, down:
+		return true
+	}
+	return false
+}
+
+func (c *call) throttled() bool {
+	switch c.result {
+	case account, tenanted, endpoint, alone:
+		return true
+	}
+	return false
+}
+
+// mark2 is what happened to a worker or the brokers.
+type mark2 struct {
+	kind    string
+	proc    *proc
+	at      time.Duration
+	pending bool // a fault of the brokers waited to happen
+	calls   int  // begun before it
+}
+
+// Kinds of marks.
+const (
+	kindStart     = "start"
+	kindKill      = "kill"
+	kindStop      = "stop"
+	kindRebalance = "rebalance"
+	kindDisturbed = "disturbed"
+	kindRestart   = "restart at the end"
+	kindEnd       = "end"
+)
+
+func newLedger(p plan) ledger { return ledger{plan: p, by: make([][]*call, len(p.events))} }
+
+func (l *ledger) note(kind string, p *proc, at time.Duration, pending bool) {
+	l.marks = append(l.marks, mark2{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
+}
+
+// begin notes a call and says how the vendor answers it.
+func (l *ledger) begin(p *proc, event, number int, key string, at time.Duration, during string) (*call, trouble, time.Duration) {
+	e := l.plan.events[event]
+	used := 0
+	for _, c := range l.by[event] {
+		if c.reply.kind != outageOf5xx && c.reply.kind != outageHangs && c.result != died && c.result != cancelled {
+			used++
+		}
+	}
+	var reply trouble
+	switch {
+	case during == outageOf5xx:
+		reply.kind = err5xx
+	case during == outageHangs:
+		reply.kind = hang
+	case used < len(e.troubles):
+		reply = e.troubles[used]
+	case e.refused:
+		reply.kind = refusal
+	}
+	c := &call{proc: p, event: event, number: number, key: key, start: at, end: -1, reply: reply}
+	answer := reply
+	if during != "" {
+		c.reply.kind = during
+	}
+	l.calls = append(l.calls, c)
+	l.by[event] = append(l.by[event], c)
+	return c, answer, e.latency
+}
+
+func (l *ledger) end(c *call, err error, at time.Duration) {
+	c.end = at
+	switch {
+	case err == nil:
+		c.result = delivered
+	case errors.Is(err, errKilled):
+		c.result = died
+	case errors.Is(err, context.DeadlineExceeded):
+		c.result = timedOut
+	case errors.Is(err, context.Canceled):
+		c.result = cancelled
+	case c.reply.kind == outageOf5xx:
+		c.result = err5xx
+	default:
+		c.result = c.reply.kind
+	}
+}
+
+func (l *ledger) unsettled() (open []int) {
+	for i, calls := range l.by {
+		if !slices.ContainsFunc(calls, (*call).settled) {
+			open = append(open, i)
+		}
+	}
+	return open
+}
+
+// check says which promise was broken, "" for none.
+func (l *ledger) check(letters []*record.Envelope) string {
+	for _, check := range []func() string{
+		func() string { return l.checkLoss(letters) },
+		l.checkOrder, l.checkKeys, l.checkNumbers, l.checkDue, l.checkHolds, l.checkDuplicates,
+	} {
+		if wrong := check(); wrong != "" {
+			return wrong
+		}
+	}
+	return ""
+}
+
+// checkLoss: every event is delivered, or dead for a reason.
+func (l *ledger) checkLoss(letters []*record.Envelope) string {
+	dead := map[string]*record.Envelope{}
+	for _, e := range letters {
+		if other := dead[e.Event.ID]; other != nil && other.Copy() != e.Copy() {
+			return fmt.Sprintf("loss: event %s is dead twice, not as one copy", e.Event.ID)
+		}
+		dead[e.Event.ID] = e
+	}
+	for i, e := range l.plan.events {
+		letter := dead[fmt.Sprint(i)]
+		switch {
+		case e.refused && letter == nil:
+			return fmt.Sprintf("loss: event %d was refused and is not dead", i)
+		case e.refused && letter.Failure.Code != refusal:
+			return fmt.Sprintf("loss: event %d is dead of %s", i, letter.Failure.Error())
+		case !e.refused && letter != nil:
+			return fmt.Sprintf("loss: event %d is dead (%s) though the vendor would have taken it", i, letter.Failure.Error())
+		case !e.refused && !slices.ContainsFunc(l.by[i], func(c *call) bool { return c.result == delivered }):
+			return fmt.Sprintf("loss: event %d was not delivered", i)
+		}
+	}
+	return ""
+}
+
+// checkOrder: an event is not sent before all earlier ones of its key are
+// settled, nor while another of them is in flight.
+func (l *ledger) checkOrder() string {
+	for _, c := range l.calls {
+		key := l.plan.events[c.event].key
+		for earlier := range c.event {
+			if l.plan.events[earlier].key == key && !l.settledBefore(earlier, c.start) {
+				return fmt.Sprintf("order: event %d was sent at %s, before event %d of its key was settled", c.event, c.start, earlier)
+			}
+		}
+		for _, other := range l.calls {
+			if other != c && l.plan.events[other.event].key == key && other.start <= c.start && c.start < other.end {
+				return fmt.Sprintf("order: events %d and %d of one key were in flight together at %s", c.event, other.event, c.start)
+			}
+		}
+	}
+	return ""
+}
+
+func (l *ledger) settledBefore(event int, at time.Duration) bool {
+	return slices.ContainsFunc(l.by[event], func(c *call) bool { return c.settled() && c.end <= at })
+}
+
+// checkKeys: an event is sent under one idempotency key, and none other is.
+func (l *ledger) checkKeys() string {
+	owner := map[string]int{}
+	for i, calls := range l.by {
+		for _, c := range calls {
+			if c.key == "" || c.key != calls[0].key {
+				return fmt.Sprintf("key: event %d was sent under %q and %q", i, calls[0].key, c.key)
+			}
+			if other, ok := owner[c.key]; ok && other != i {
+				return fmt.Sprintf("key: events %d and %d share one", i, other)
+			}
+			owner[c.key] = i
+		}
+	}
+	return ""
+}
+
+// checkNumbers: the number of an attempt never falls, and rises by one where
+// the record itself failed, or where the destination answered somebody else
+// since the attempt before.
+func (l *ledger) checkNumbers() string {
+	for i, calls := range l.by {
+		for n, c := range calls {
+			if n == 0 {
+				if c.number != 1 {
+					return fmt.Sprintf("attempts: event %d began with attempt %d", i, c.number)
+				}
+				continue
+			}
+			before := calls[n-1]
+			switch {
+			case c.number < before.number && !before.settled():
+				return fmt.Sprintf("attempts: event %d had attempt %d after %d", i, c.number, before.number)
+			case c.number > before.number+1:
+				return fmt.Sprintf("attempts: event %d had attempt %d after %d", i, c.number, before.number)
+			case c.number == before.number+1 && !l.maySpend(calls[:n]):
+				return fmt.Sprintf("attempts: event %d spent attempt %d, which was %q while the destination answered nobody else", i, before.number, before.result)
+			case c.number == before.number && before.result == lock && before.proc == c.proc:
+				return fmt.Sprintf("attempts: event %d spent nothing on its own failure", i)
+			}
+		}
+	}
+	return ""
+}
+
+// maySpend reports whether the last of an event's calls may have spent an attempt.
+func (l *ledger) maySpend(calls []*call) bool {
+	last := calls[len(calls)-1]
+	if last.result == lock {
+		return true
+	}
+	if !last.systemic() {
+		return false
+	}
+	since := last.start
+	if len(calls) > 1 {
+		since = calls[len(calls)-2].start
+	}
+	return slices.ContainsFunc(l.calls, func(c *call) bool {
+		return c.event != last.event && c.settled() && since <= c.end && c.end <= last.end
+	})
+}
+
+// checkDue: after a failure an event waits for its tier, unless its worker was
+// gone before the move to the tier could be known.
+func (l *ledger) checkDue() string {
+	for i, calls := range l.by {
+		for n, c := range calls[min(1, len(calls)):] {
+			before := calls[n]
+			var wait time.Duration
+			switch {
+			case before.result == lock || before.systemic():
+				wait = simTiers()[min(max(0, c.number-2), len(simTiers())-1)]
+			case before.throttled():
+				wait = min(before.reply.wait, simMaxHold)
+			}
+			if before.proc != c.proc && (before.throttled() || l.gone(before.proc, before.end+3*time.Second)) {
+				continue
+			}
+			if c.start-before.end < wait {
+				return fmt.Sprintf("due: event %d failed at %s (%s) and was sent again at %s, want %s later", i, before.end, before.result, c.start, wait)
+			}
+		}
+	}
+	return ""
+}
+
+// gone reports whether a worker may have lost what it had before a time.
+func (l *ledger) gone(p *proc, before time.Duration) bool {
+	return slices.ContainsFunc(l.marks, func(m mark2) bool {
+		return m.at <= before && (m.kind == kindRebalance || (m.kind == kindKill || m.kind == kindStop) && m.proc == p)
+	})
+}
+
+// checkHolds: while the vendor asks to hold more than a record, that worker
+// sends nothing.
+func (l *ledger) checkHolds() string {
+	for _, held := range l.calls {
+		if !held.throttled() || held.result == alone {
+			continue
+		}
+		until := held.end + min(held.reply.wait, simMaxHold)
+		for _, c := range l.calls {
+			if c.proc == held.proc && held.end < c.start && c.start < until {
+				return fmt.Sprintf("hold: event %d was sent at %s, held until %s", c.event, c.start, until)
+			}
+		}
+	}
+	return ""
+}
+
+// checkDuplicates: what was settled is sent again only after a kill, and only
+// what was in flight or settled in the last 100 ms. Where commits were refused
+// or the coordinator moved, a partition may change hands at any time after, so
+// each such trouble excuses one repetition of an event.
+func (l *ledger) checkDuplicates() string {
+	allowed := make([]int, len(l.plan.events))
+	next := 0
+	for n, c := range l.calls {
+		for ; next < len(l.marks) && l.marks[next].calls <= n; next++ {
+			l.allow(next, allowed)
+			if l.marks[next].kind == kindDisturbed {
+				for i := range allowed {
+					allowed[i]++
+				}
+			}
+		}
+		if !l.settledBefore(c.event, c.start) {
+			continue
+		}
+		if allowed[c.event]--; allowed[c.event] < 0 {
+			return fmt.Sprintf("duplicates: event %d was settled and sent again at %s", c.event, c.start)
+		}
+	}
+	return ""
+}
+
+// allow adds what may be sent again because of a mark.
+func (l *ledger) allow(n int, allowed []int) {
+	m := l.marks[n]
+	window := 100 * time.Millisecond
+	if m.pending || slices.ContainsFunc(l.marks[:n], func(d mark2) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }) {
+		window = 8 * time.Second
+	} else if m.kind != kindKill {
+		return
+	}
+	if m.kind == kindStart || m.kind == kindDisturbed {
+		return
+	}
+	again := map[int]bool{}
+	for _, c := range l.calls[:m.calls] {
+		if (m.proc == nil || c.proc == m.proc) && (c.end < 0 || c.end >= m.at-window) {
+			again[c.event] = true
+		}
+	}
+	for i := range again {
+		allowed[i]++
+	}
+}
+
+// String is the books as text.
+func (l *ledger) String() string {
+	var b strings.Builder
+	next := 0
+	for n, c := range l.calls {
+		for ; next < len(l.marks) && l.marks[next].calls <= n; next++ {
+			m := l.marks[next]
+			name := ""
+			if m.proc != nil {
+				name = m.proc.name
+			}
+			fmt.Fprintf(&b, "  -- %s %s at %s, faults pending: %v\n", m.kind, name, m.at, m.pending)
+		}
+		fmt.Fprintf(&b, "  %s to %s: %s sends event %d of key %d, attempt %d: %s\n", c.start, c.end, c.proc.name, c.event, l.plan.events[c.event].key, c.number, c.result)
+	}
+	return b.String()
+}
+
+var _ = holdfast.ScopeAccount

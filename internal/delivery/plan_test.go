@@ -1,0 +1,141 @@
+//go:build synctests
+
+package delivery
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// plan is one run of the model: what is produced, what the vendor makes of it,
+// and what happens to workers and brokers meanwhile.
+type plan struct {
+	concurrency int
+	events      []event
+	steps       []step
+}
+
+// event is one record, by key and in order. The vendor meets it with each of
+// its troubles in turn, then with success, or with a refusal.
+type event struct {
+	key      int
+	after    time.Duration // since the event before it was produced
+	latency  time.Duration // of every answer about it
+	troubles []trouble
+	refused  bool
+}
+
+// trouble is one answer that is none.
+type trouble struct {
+	kind string
+	wait time.Duration // of a throttle, as its Retry-After says
+}
+
+// Kinds of trouble.
+const (
+	lock     = "lock"     // the record's own, spends an attempt
+	err5xx   = "5xx"      //
+	hang     = "hang"     // until the time-out
+	reset    = "reset"    // before anything took effect
+	lost     = "lost"     // applied, but nobody hears of it
+	down     = "down"     // the sink says that the destination is down
+	account  = "account"  // throttles, by scope
+	tenanted = "tenant"   //
+	endpoint = "endpoint" //
+	alone    = "record"   //
+)
+
+// maxTroubles is one less than the attempts that a record has, so that nothing
+// dies of troubles alone.
+const maxTroubles = 2
+
+// step is something that happens to workers, brokers or the vendor.
+type step struct {
+	at   time.Duration
+	kind string
+	span time.Duration // of an outage, or until the worker is back
+}
+
+// Kinds of steps; the faults of faults_test.go are kinds too.
+const (
+	killFirst   = "kill the first worker"
+	killSecond  = "kill the second worker"
+	stopFirst   = "stop the first worker"
+	joinSecond  = "start the second worker"
+	stopSecond  = "stop the second worker"
+	moveLeaders = "move the leaders"
+	moveGroup   = "move the coordinator"
+	outageOf5xx = "outage with 503"
+	outageHangs = "outage that hangs"
+)
+
+func (p plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "concurrency %d\n", p.concurrency)
+	for _, s := range p.steps {
+		fmt.Fprintf(&b, "  at %s: %s (%s)\n", s.at, s.kind, s.span)
+	}
+	for i, e := range p.events {
+		fmt.Fprintf(&b, "  event %d: key %d, after %s, takes %s, %v, refused %v\n", i, e.key, e.after, e.latency, e.troubles, e.refused)
+	}
+	return b.String()
+}
+
+// plans draws plans.
+func plans() *rapid.Generator[plan] {
+	return rapid.Custom(func(t *rapid.T) plan {
+		keys := rapid.IntRange(3, 6).Draw(t, "keys")
+		p := plan{
+			concurrency: rapid.SampledFrom([]int{4, 1, 2, 8}).Draw(t, "concurrency"),
+			events:      rapid.SliceOfN(eventsOf(keys), 40, 40).Draw(t, "events"),
+			steps:       rapid.SliceOfN(steps(), 0, 8).Draw(t, "steps"),
+		}
+		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
+		return p
+	})
+}
+
+func eventsOf(keys int) *rapid.Generator[event] {
+	times := func(all ...time.Duration) *rapid.Generator[time.Duration] { return rapid.SampledFrom(all) }
+	troubles := rapid.Custom(func(t *rapid.T) trouble {
+		return trouble{
+			kind: rapid.SampledFrom([]string{lock, lock, lock, err5xx, err5xx, reset, lost, hang, down, account, tenanted, endpoint, alone}).Draw(t, "kind"),
+			wait: times(0, -time.Second, time.Nanosecond, 300*time.Millisecond, 1500*time.Millisecond, 3*time.Second, 1<<63-1).Draw(t, "wait"),
+		}
+	})
+	return rapid.Custom(func(t *rapid.T) event {
+		e := event{
+			key:     rapid.IntRange(0, keys-1).Draw(t, "key"),
+			after:   times(0, 0, 0, 0, 3*time.Millisecond, 90*time.Millisecond, 700*time.Millisecond).Draw(t, "after"),
+			latency: times(time.Millisecond, 5*time.Millisecond, 40*time.Millisecond, 300*time.Millisecond, 1200*time.Millisecond).Draw(t, "latency"),
+			refused: rapid.IntRange(0, 9).Draw(t, "refused") == 9,
+		}
+		if rapid.IntRange(0, 3).Draw(t, "troubled") == 3 {
+			e.troubles = rapid.SliceOfN(troubles, 1, maxTroubles).Draw(t, "troubles")
+		}
+		return e
+	})
+}
+
+func steps() *rapid.Generator[step] {
+	kinds := []string{
+		killFirst, killFirst, killFirst, joinSecond, joinSecond, killSecond, stopSecond, stopFirst,
+		moveLeaders, moveGroup, outageOf5xx, outageHangs,
+	}
+	for name := range brokerFaults() {
+		kinds = append(kinds, name)
+	}
+	slices.Sort(kinds)
+	return rapid.Custom(func(t *rapid.T) step {
+		return step{
+			at:   time.Duration(rapid.IntRange(0, 15_000).Draw(t, "at")) * time.Millisecond,
+			kind: rapid.SampledFrom(kinds).Draw(t, "step"),
+			span: time.Duration(rapid.IntRange(100, 10_000).Draw(t, "span")) * time.Millisecond,
+		}
+	})
+}
