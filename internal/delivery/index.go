@@ -35,7 +35,8 @@ const (
 
 const (
 	stateBits = 3
-	maxHops   = 1<<12 - 1
+	hopBits   = 12
+	maxHops   = 1<<hopBits - 1
 	maxRedone = 1<<4 - 1
 )
 
@@ -55,7 +56,7 @@ func (e *entry) place(slot int, offset int64) {
 // rankOf orders the copies of a record. Beyond the bounds of its bits copies
 // look alike, and of two alike one is dropped: never both.
 func rankOf(redrives, hops int) uint16 {
-	return uint16(min(redrives, maxRedone))<<12 | uint16(min(hops, maxHops)) //nolint:gosec // bounded
+	return uint16(min(redrives, maxRedone))<<hopBits | uint16(min(hops, maxHops)) //nolint:gosec // bounded
 }
 
 // tick is a time in units of 10 ms since the scheduler began; never is no time at all.

@@ -51,8 +51,9 @@ const (
 )
 
 // maxTroubles is one less than the attempts that a record has, so that nothing
-// dies of troubles alone.
-const maxTroubles = 2
+// maxTroubles leaves room for two attempts that an outage spends, because
+// somebody else was answered as it began: nothing dies of all of them.
+const maxTroubles = 1
 
 // step is something that happens to workers, brokers or the vendor.
 type step struct {

@@ -156,11 +156,11 @@ func (s *scheduler) take(p *part, a *arrival) {
 		case sh.tasks[i].moving && env.Epoch >= sh.epoch:
 			s.arrive(sh, i, p.slot, offset, a.due) // read before its write was acknowledged
 			return
-		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>12):
+		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>hopBits):
 			p.finish(offset) // a former owner's late word about what is in flight here
 			return
 		}
-	} else if sh.late(env) {
+	} else if sh.stale(origin, rank, env) {
 		p.finish(offset)
 		return
 	}
@@ -397,7 +397,7 @@ func (s *scheduler) settle(t *task) {
 	}
 	e := sh.index.at(t.id)
 	sh.parts[e.slot()].finish(e.offset())
-	sh.remember(t.env.Copy())
+	sh.remember(e.origin, e.rank)
 	s.drop(sh, t.id)
 }
 
@@ -422,7 +422,7 @@ func (s *scheduler) leave(t *task) {
 // by all replicas.
 func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Time) {
 	e, t := sh.index.at(i), sh.tasks[i]
-	sh.remember(t.env.Copy())
+	sh.remember(e.origin, e.rank)
 	sh.parts[e.slot()].finish(e.offset())
 	t.moving = false
 	t.env.Hop++
@@ -578,12 +578,17 @@ func (s *scheduler) keyOf(env *record.Envelope) uint64 {
 
 // foreignOrigins is where the order of records begins that did not come from
 // the present source: written by hand, or from a source of former days. They
-// are earlier than all others.
-const foreignOrigins = -1 << 62
+// are earlier than all others, and each topic has a stretch of its own.
+const (
+	foreignOrigins = -1 << 62
+	foreignTopics  = 1 << 20
+	foreignStretch = 1 << 41
+)
 
 func (s *scheduler) originOf(env *record.Envelope) int64 {
-	if env.Event.Origin.Topic != s.cfg.Source {
-		return foreignOrigins + env.Event.Origin.Offset
+	if at := env.Event.Origin; at.Topic != s.cfg.Source {
+		topic := int64(maphash.String(s.seed, at.Topic) % foreignTopics) //nolint:gosec // bounded
+		return foreignOrigins + topic*foreignStretch + at.Offset%foreignStretch
 	}
 	return env.Event.Origin.Offset
 }

@@ -33,9 +33,10 @@ type shard struct {
 	stopSends context.CancelFunc
 	active    int // tasks with a slot or on their way to another topic
 
-	// settled are the copies that this owner settled first: what a stalled
-	// former owner had in flight and may still write to a tier.
-	settled map[record.Copy]struct{}
+	// settled holds, by origin, the newest copy that this owner settled or moved
+	// on, of the first records it met: those of which an older copy may come yet,
+	// because its commit was lost, or which a stalled former owner may still move.
+	settled map[int64]uint16
 }
 
 // maxSettled bounds shard.settled. A former owner can be late only with what it
@@ -45,29 +46,32 @@ const maxSettled = 4096
 func newShard(life context.Context, num, epoch int32, slots int) *shard {
 	s := &shard{
 		num: num, epoch: epoch, parts: make([]*part, slots), index: newIndex(),
-		tasks: make(map[id]*task), settled: make(map[record.Copy]struct{}),
+		tasks: make(map[id]*task), settled: make(map[int64]uint16),
 	}
 	s.sends, s.stopSends = context.WithCancel(life)
 	return s
 }
 
 // remember notes that this owner settled a copy or moved it on.
-func (s *shard) remember(c record.Copy) {
-	if len(s.settled) < maxSettled {
-		s.settled[c] = struct{}{}
+func (s *shard) remember(origin int64, rank uint16) {
+	if origin < 0 { // of another topic, and known by its number alone
+		return
+	}
+	if before, ok := s.settled[origin]; ok || len(s.settled) < maxSettled {
+		s.settled[origin] = max(before, rank)
 	}
 }
 
-// late reports whether env was written by a former owner of the shard after
-// this one had settled the copy before it.
-func (s *shard) late(env *record.Envelope) bool {
-	if env.Hop == 0 || env.Epoch >= s.epoch {
+// stale reports whether a copy is not the newest: this owner settled the same
+// one or a newer one; or a former owner wrote it after this one had settled the
+// copy before it.
+func (s *shard) stale(origin int64, rank uint16, env *record.Envelope) bool {
+	settled, ok := s.settled[origin]
+	if !ok {
 		return false
 	}
-	c := env.Copy()
-	c.Hop--
-	_, ok := s.settled[c]
-	return ok
+	follows := rank == settled+1 && env.Redrive.Count == int(settled>>hopBits)
+	return rank <= settled || follows && env.Epoch < s.epoch
 }
 
 // caughtUp reports whether everything that lay in the tiers at the assignment
