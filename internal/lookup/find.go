@@ -18,21 +18,21 @@ import (
 // Match is one record on its way to one sink or processor. Its field names are
 // an interface for scripts.
 type Match struct {
-	State     State      `json:"state"`
-	EventID   string     `json:"event_id"`
-	Key       *string    `json:"key"` // null: no key; hex where it is not UTF-8
-	Sink      string     `json:"sink"`
-	Processor string     `json:"processor"`
-	Origin    string     `json:"origin"`
-	Parent    string     `json:"parent"`
-	At        string     `json:"at"` // coordinates of its newest copy
-	Due       *time.Time `json:"due"`
-	Attempts  int        `json:"attempts"`
-	Class     string     `json:"class"`
-	Code      string     `json:"code"`
-	Redrives  int        `json:"redrives"`
-	Note      string     `json:"note"` // in words, what the state does not say
-	Hops      []Hop      `json:"hops"` // oldest first
+	State     State             `json:"state"`
+	EventID   string            `json:"event_id"`
+	Key       *string           `json:"key"` // null: no key; hex where it is not UTF-8
+	Sink      string            `json:"sink"`
+	Processor string            `json:"processor"`
+	Origin    string            `json:"origin"`
+	Parent    string            `json:"parent"`
+	At        string            `json:"at"` // coordinates of its newest copy
+	Due       *time.Time        `json:"due"`
+	Attempts  int               `json:"attempts"`
+	Class     string            `json:"class"`
+	Code      string            `json:"code"`
+	Redrives  int               `json:"redrives"`
+	Note      string            `json:"note"` // in words, what the state does not say
+	Hops      []Hop             `json:"hops"` // oldest first
 	VendorIDs *record.VendorIDs `json:"vendor_ids"`
 }
 
@@ -56,8 +56,8 @@ type Found struct {
 	Partial string
 }
 
-// Find tells where the records are that query names: an event id, a key (as
-// text or hex), coordinates, or a vendor's request id that a failure carries.
+// Find tells where the records are that query names: an event id, the producer's
+// ce_id, a key (as text or hex), coordinates, or a vendor's request id that a failure carries.
 // Where the budget does not suffice for all topics the newest records are read.
 func (l *Lookup) Find(ctx context.Context, query string, budget scan.Budget) (Found, error) {
 	s := search{lookup: l, query: query, budget: budget, began: l.now(), groups: map[string]group{}, tracks: map[trackID]*track{}}
@@ -198,7 +198,12 @@ func (s *search) match(e *record.Envelope) bool {
 		s.byRequest = e.Event.ID
 		return true
 	}
-	return e.Event.ID == s.query || e.Event.Key != nil && (string(e.Event.Key) == s.query || hex.EncodeToString(e.Event.Key) == s.query)
+	if s.query == "" {
+		return false
+	}
+	// An outbox row's id, and any ce_id, is what a producer knows its event by.
+	return e.Event.ID == s.query || e.Event.Header("ce_id") == s.query ||
+		e.Event.Key != nil && (string(e.Event.Key) == s.query || hex.EncodeToString(e.Event.Key) == s.query)
 }
 
 func (s *search) add(t dlq.Target, r *kgo.Record, e *record.Envelope) {

@@ -231,6 +231,22 @@ func TestFindShowsAnEventAtEveryStage(t *testing.T) {
 	}
 }
 
+// TestFindKnowsAnEventByTheIdOfItsProducer: who inserted an outbox row has its
+// id, which is the ce_id, and knows nothing of the source in front of it.
+func TestFindKnowsAnEventByTheIdOfItsProducer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := b.write(&kgo.Record{Topic: b.processor.Source, Partition: 1, Headers: []kgo.RecordHeader{
+		{Key: "ce_source", Value: []byte("holdfast/outbox/outbox")}, {Key: "ce_id", Value: []byte("5f1c")},
+	}})
+	if m := b.one("5f1c"); m.Origin != at.String() || m.EventID != "holdfast/outbox/outbox/5f1c" {
+		t.Errorf("%+v", m)
+	}
+	if matches := b.find("outbox/5f1c"); len(matches) != 0 {
+		t.Errorf("part of an id: %+v", matches)
+	}
+}
+
 func TestFindSaysWhenItsBudgetWasSpent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
