@@ -31,25 +31,6 @@ import (
 	"holdfast.internal/sinks"
 )
 
-// selection says which parts of a configuration this process runs.
-type selection struct {
-	role       string // all, processor, sink or outbox
-	sinks      []string
-	processors []string
-	instance   string
-	alone      bool // no other process shares the limits
-}
-
-func (s selection) has(role string) bool { return s.role == "all" || s.role == role }
-
-func (s selection) sink(name string) bool {
-	return s.has("sink") && (len(s.sinks) == 0 || slices.Contains(s.sinks, name))
-}
-
-func (s selection) processor(name string) bool {
-	return s.has("processor") && (len(s.processors) == 0 || slices.Contains(s.processors, name))
-}
-
 // runner is a part of the application that works until its context ends.
 type runner struct {
 	name  string

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -34,11 +32,11 @@ func runCommand(g *globals) *cobra.Command {
 }
 
 func run(ctx context.Context, g *globals, sel selection, readyFile string) error {
-	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, sel.role) {
-		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", sel.role, roles))
-	}
 	cfg, err := g.loadConfig()
 	if err != nil {
+		return err
+	}
+	if err := sel.check(cfg); err != nil {
 		return err
 	}
 	log := newLogger(g)
