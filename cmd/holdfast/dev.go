@@ -328,12 +328,22 @@ func (d *devStack) explain(w io.Writer) {
   metrics    %[5]s/metrics
   outbox     %[6]s
 try, in another terminal:
-  holdfast lag
+%[7]s  holdfast lag
   holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1
   curl -s %[4]s/_sim/applied | tail -3
   curl -s %[4]s/_sim/faults -d '{"kinds":["503"],"rate":1,"for":"30s"}'   # break the vendor
   holdfast dlq list --sink stripe-invoices
-`, d.dir, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), d.app.url, d.cfg.Outbox.DSN.Reveal())
+`, d.dir, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), d.app.url, d.cfg.Outbox.DSN.Reveal(), d.hint())
+}
+
+// hint says how other commands find this dev: by themselves in its folder, by
+// the environment where --data is another.
+func (d *devStack) hint() string {
+	file := filepath.Join(d.dir, devConfig)
+	if here, err := filepath.Abs(devPath()); err == nil && file == here {
+		return ""
+	}
+	return fmt.Sprintf("  export HOLDFAST_CONFIG=%q\n", file)
 }
 
 // generate writes invoices and shipments into the outbox, as an application would.
