@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,7 @@ func outboxCommand(g *globals) *cobra.Command {
 				{"aggregatetype", func(f outbox.Failed) string { return f.AggregateType }},
 				{"aggregateid", func(f outbox.Failed) string { return f.AggregateID }},
 				{"created", func(f outbox.Failed) string { return f.CreatedAt }},
-				{"error", func(f outbox.Failed) string { return f.Error }},
+				{"error", func(f outbox.Failed) string { return strings.ReplaceAll(f.Error, "\n", "; ") }},
 			})
 		}),
 	}
