@@ -163,7 +163,10 @@ func (r *Runtime) transact(ctx context.Context, s *session) error {
 			s.Produce(ctx, out, promise)
 		}
 	}
-	failed := first.Err()
+	failed, err := written(ctx, first)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDoubt, err)
+	}
 	committed, err := s.End(kgo.PreTxnCommitFnContext(ctx, b.commitOnly), kgo.TransactionEndTry(failed == nil))
 	switch {
 	case err != nil:
@@ -182,6 +185,20 @@ func (r *Runtime) transact(ctx context.Context, s *session) error {
 	}
 	s.advance()
 	return nil
+}
+
+// written waits for the records of a transaction and returns the first that
+// failed; err where ctx ended before. A write that is in flight to a broker
+// that has gone does not end with its context, but only when the client closes.
+func written(ctx context.Context, first *kgo.FirstErrPromise) (failed, err error) {
+	done := make(chan error, 1)
+	go func() { done <- first.Err() }()
+	select {
+	case failed = <-done:
+		return failed, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // commitOnly makes the request commit what this transaction holds, and not all
