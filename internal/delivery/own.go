@@ -80,7 +80,7 @@ func (s *scheduler) partial() bool {
 
 // tryOpen lets a shard send once all that lay in its tiers is known.
 func (s *scheduler) tryOpen(sh *shard) {
-	if sh.open || sh.gone || !sh.caughtUp() {
+	if sh.open || sh.gone || !sh.caughtUp(s.paused) {
 		return
 	}
 	sh.open = true

@@ -169,10 +169,27 @@ func (s *scheduler) take(p *part, a *arrival) {
 	e.set(stored)
 	i := sh.index.insert(e)
 	s.outstanding++
+	if p.slot != slotSource {
+		sh.reach = max(sh.reach, origin)
+	}
 	if p.slot == slotSource || s.keptBytes < maxKeptBytes && e.due != never {
 		s.keep(sh, i, a)
 	}
+	s.giveWay(sh, i)
 	s.consider(sh, i)
+}
+
+// giveWay takes back what was about to be sent and is not the first of its key
+// any more.
+func (s *scheduler) giveWay(sh *shard, i id) {
+	e := sh.index.at(i)
+	if e.key == 0 || e.next == i || !sh.index.leads(i) {
+		return
+	}
+	if next := sh.index.at(e.next); next.state() == queued {
+		s.unqueueOne(sh.tasks[e.next])
+		next.set(held)
+	}
 }
 
 // supersede replaces an older copy that waits by a newer one.
@@ -617,6 +634,9 @@ func (s *scheduler) relief() relief {
 	switch {
 	case full && !s.paused:
 		s.paused = true
+		for _, sh := range s.shards {
+			s.tryOpen(sh)
+		}
 		return pause
 	case low && s.paused:
 		s.paused = false

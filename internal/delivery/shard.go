@@ -23,6 +23,9 @@ type shard struct {
 	// open is set once the tiers were read up to where they ended at the
 	// assignment. Before that nobody knows which records come first.
 	open bool
+	// reach is the latest origin that was met in a tier. The source is read up to
+	// there before anything is sent: an earlier record of the key may lie there.
+	reach int64
 	// gone is set when the shard was revoked or lost: from then on nothing of
 	// it is sent, marked or committed. Without it, a late settle would commit
 	// for a partition that has a new owner, and move that owner's offset over
@@ -46,7 +49,7 @@ const maxSettled = 4096
 func newShard(life context.Context, num, epoch int32, slots int) *shard {
 	s := &shard{
 		num: num, epoch: epoch, parts: make([]*part, slots), index: newIndex(),
-		tasks: make(map[id]*task), settled: make(map[int64]uint16),
+		tasks: make(map[id]*task), settled: make(map[int64]uint16), reach: -1,
 	}
 	s.sends, s.stopSends = context.WithCancel(life)
 	return s
@@ -75,14 +78,15 @@ func (s *shard) stale(origin int64, rank uint16, env *record.Envelope) bool {
 }
 
 // caughtUp reports whether everything that lay in the tiers at the assignment
-// was read.
-func (s *shard) caughtUp() bool {
+// was read, and the source as far as the records in the tiers reach. With full
+// memory the source gets no further, and what is known has to do.
+func (s *shard) caughtUp(full bool) bool {
 	for slot, p := range s.parts {
 		if p == nil || p.finished == nil || slot != slotSource && !p.caughtUp() {
 			return false
 		}
 	}
-	return true
+	return full || s.reach < 0 || s.reach < s.parts[slotSource].finished.Next()
 }
 
 // part is one partition of a shard.
