@@ -260,7 +260,7 @@ func TestP8HostilePayloadsAreRefusedQuicklyAndCheaply(t *testing.T) { //nolint:p
 			_, _ = r.Value(test.body).Fields() // what is made once per schema is not the payload's doing
 			var before, after runtime.MemStats
 			best := time.Hour
-			for range 5 {
+			for range 20 {
 				runtime.ReadMemStats(&before)
 				began := time.Now()
 				_, err = r.Value(test.body).Fields()
@@ -274,7 +274,7 @@ func TestP8HostilePayloadsAreRefusedQuicklyAndCheaply(t *testing.T) { //nolint:p
 			if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
 				t.Errorf("allocated %d bytes", used)
 			}
-			if best > time.Millisecond {
+			if best > slowdown*time.Millisecond {
 				t.Errorf("took %s", best)
 			}
 		})

@@ -1,0 +1,5 @@
+//go:build !race
+
+package schemas_test
+
+const slowdown = 1
