@@ -37,6 +37,18 @@ func (s *scheduler) committed(topic string, num int32, offset int64, metadata st
 	return err
 }
 
+// beginAt starts a partition that was never committed at an offset, which is
+// committed with the next ones.
+func (s *scheduler) beginAt(topic string, num int32, offset int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.part(topic, num); p != nil {
+		p.finished, _ = offsets.New(offset, "") // no metadata, no error
+		p.finished.Dirty()
+		s.tryOpen(p.shard)
+	}
+}
+
 // ended tells where a partition ended after its assignment; 0 for an empty one.
 func (s *scheduler) ended(topic string, num int32, end int64) {
 	s.mu.Lock()

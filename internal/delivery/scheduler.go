@@ -172,7 +172,7 @@ func (s *scheduler) take(p *part, a *arrival) {
 	if p.slot != slotSource {
 		sh.reach = max(sh.reach, origin)
 	}
-	if p.slot == slotSource || s.keptBytes < maxKeptBytes && e.due != never {
+	if p.slot == slotSource || s.mayKeep(e.due) {
 		s.keep(sh, i, a)
 	}
 	s.giveWay(sh, i)
@@ -200,7 +200,7 @@ func (s *scheduler) supersede(sh *shard, i id, p *part, a *arrival) {
 	e.place(p.slot, a.offset)
 	e.rank, e.due = rankOf(a.env.Redrive.Count, a.env.Hop), s.dueOf(p, a)
 	e.set(stored)
-	if s.keptBytes < maxKeptBytes && e.due != never {
+	if s.mayKeep(e.due) {
 		s.keep(sh, i, a)
 	}
 	s.consider(sh, i)
@@ -213,6 +213,12 @@ func (s *scheduler) dueOf(p *part, a *arrival) tick {
 		return never
 	}
 	return s.tickAt(a.due)
+}
+
+// mayKeep reports whether a record that lies in a tier may stay in memory too:
+// not where it would keep the source from being read.
+func (s *scheduler) mayKeep(due tick) bool {
+	return due != never && !s.paused && s.keptBytes < maxKeptBytes && s.held < maxHeldRecords/2
 }
 
 // keep holds a record in memory.
@@ -452,7 +458,7 @@ func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Tim
 	s.leave(t)
 	e.set(held)
 	t.at, t.throttles, t.waits = due, 0, 0
-	if e.due == never || s.keptBytes+t.size > maxKeptBytes {
+	if !s.mayKeep(e.due) {
 		s.forget(sh, i)
 	} else {
 		t.kept = true

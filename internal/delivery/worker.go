@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -387,15 +388,32 @@ func (w *Worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 }
 
 // startOffsets lets a new sink that is configured so begin at the end of its
-// source. Tiers and redrive are always read from their start.
-func (w *Worker) startOffsets(_ context.Context, at map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// source. The end is committed at once: a restart before the first record is
+// settled would begin at a later one. Tiers and redrive are always read from
+// their start.
+func (w *Worker) startOffsets(ctx context.Context, at map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if !w.cfg.FromLatest {
 		return at, nil
 	}
+	var ends kadm.ListedOffsets
 	for num, o := range at[w.cfg.Source] {
-		if o.EpochOffset().Offset < 0 {
-			at[w.cfg.Source][num] = kgo.NewOffset().AtEnd()
+		if o.EpochOffset().Offset >= 0 {
+			continue
 		}
+		if ends == nil {
+			ctx, cancel := context.WithTimeout(ctx, measureTimeout)
+			defer cancel()
+			var err error
+			if ends, err = w.admin.ListEndOffsets(ctx, w.cfg.Source); err != nil {
+				return nil, fmt.Errorf("end of %s: %w", w.cfg.Source, err)
+			}
+		}
+		end, ok := ends.Lookup(w.cfg.Source, num)
+		if !ok || end.Err != nil {
+			return nil, fmt.Errorf("end of %s-%d: %w", w.cfg.Source, num, cmp.Or(end.Err, error(kerr.LeaderNotAvailable)))
+		}
+		at[w.cfg.Source][num] = kgo.NewOffset().At(end.Offset)
+		w.sched.beginAt(w.cfg.Source, num, end.Offset)
 	}
 	return at, nil
 }
