@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test race fuzz lint fmt generate verify cover bench chaos schema-check check services-up services-down
+.PHONY: help build dev test race model fuzz lint fmt generate verify cover bench chaos schema-check check services-up services-down
 
 help: ## print this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ test: ## everything that proves it; real Kafka too where a JDK and Maven are
 
 race: ## the suite under the race detector
 	$(GO) test -race -tags synctests ./...
+
+model: ## 50,000 random plans against the delivery engine in virtual time, nightly; HOLDFAST_PLANS=n for another number
+	HOLDFAST_PLANS=$${HOLDFAST_PLANS:-50000} $(GO) test -tags synctests -timeout 8h -run 'RandomPlans|PlantedBugs' -v ./internal/delivery
 
 fuzz: ## 20 s of each fuzz target
 	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' --include=*_test.go . | sed 's/^func //' | sort -u); do \

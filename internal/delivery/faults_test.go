@@ -66,7 +66,7 @@ func (h *hits) missing() (names []string) {
 // answerEpochs makes the broker answer for a leader epoch as Kafka does: the
 // embedded one knows none after an election that no produce followed.
 func answerEpochs(c *kfake.Cluster) {
-	c.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(kreq kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's signature
+	c.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		req, ok := kreq.(*kmsg.OffsetForLeaderEpochRequest)
 		if !ok {

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"holdfast.internal"
 	"holdfast.internal/internal/record"
 )
 
@@ -23,7 +23,7 @@ type ledger struct {
 	plan  plan
 	calls []*call
 	by    [][]*call // by event
-	marks []mark2
+	marks []happening
 }
 
 // call is one call of the sink.
@@ -64,8 +64,8 @@ func (c *call) throttled() bool {
 	return false
 }
 
-// mark2 is what happened to a worker or the brokers.
-type mark2 struct {
+// happening is what happened to a worker or the brokers.
+type happening struct {
 	kind    string
 	proc    *proc
 	at      time.Duration
@@ -87,7 +87,7 @@ const (
 func newLedger(p plan) ledger { return ledger{plan: p, by: make([][]*call, len(p.events))} }
 
 func (l *ledger) note(kind string, p *proc, at time.Duration, pending bool) {
-	l.marks = append(l.marks, mark2{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
+	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
 }
 
 // begin notes a call and says how the vendor answers it.
@@ -170,7 +170,7 @@ func (l *ledger) checkLoss(letters []*record.Envelope) string {
 		dead[e.Event.ID] = e
 	}
 	for i, e := range l.plan.events {
-		letter := dead[fmt.Sprint(i)]
+		letter := dead[strconv.Itoa(i)]
 		switch {
 		case e.refused && letter == nil:
 			return fmt.Sprintf("loss: event %d was refused and is not dead", i)
@@ -188,15 +188,15 @@ func (l *ledger) checkLoss(letters []*record.Envelope) string {
 // checkOrder: an event is not sent before all earlier ones of its key are
 // settled, nor while another of them is in flight.
 func (l *ledger) checkOrder() string {
-	for _, c := range l.calls {
+	for n, c := range l.calls {
 		key := l.plan.events[c.event].key
 		for earlier := range c.event {
 			if l.plan.events[earlier].key == key && !l.settledBefore(earlier, c.start) {
 				return fmt.Sprintf("order: event %d was sent at %s, before event %d of its key was settled", c.event, c.start, earlier)
 			}
 		}
-		for _, other := range l.calls {
-			if other != c && l.plan.events[other.event].key == key && other.start <= c.start && c.start < other.end {
+		for _, other := range l.calls[:n] { // by the order in which they began: much happens in one instant
+			if l.plan.events[other.event].key == key && c.start < other.end {
 				return fmt.Sprintf("order: events %d and %d of one key were in flight together at %s", c.event, other.event, c.start)
 			}
 		}
@@ -297,7 +297,7 @@ func (l *ledger) checkDue() string {
 
 // gone reports whether a worker may have lost what it had before a time.
 func (l *ledger) gone(p *proc, before time.Duration) bool {
-	return slices.ContainsFunc(l.marks, func(m mark2) bool {
+	return slices.ContainsFunc(l.marks, func(m happening) bool {
 		return m.at <= before && (m.kind == kindRebalance || (m.kind == kindKill || m.kind == kindStop) && m.proc == p)
 	})
 }
@@ -349,7 +349,7 @@ func (l *ledger) checkDuplicates() string {
 func (l *ledger) allow(n int, allowed []int) {
 	m := l.marks[n]
 	window := 100 * time.Millisecond
-	if m.pending || slices.ContainsFunc(l.marks[:n], func(d mark2) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }) {
+	if m.pending || slices.ContainsFunc(l.marks[:n], func(d happening) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }) {
 		window = 8 * time.Second
 	} else if m.kind != kindKill {
 		return
@@ -385,5 +385,3 @@ func (l *ledger) String() string {
 	}
 	return b.String()
 }
-
-var _ = holdfast.ScopeAccount

@@ -15,7 +15,7 @@ const plansPerCheck = 100
 
 // TestP1P3P4P5RandomPlans plays random plans and holds the books of the vendor
 // against the promises. HOLDFAST_PLANS says how many; 500 by default.
-func TestP1P3P4P5RandomPlans(t *testing.T) {
+func TestP1P3P4P5RandomPlans(t *testing.T) { //nolint:tparallel // the faults are counted once the group has ended
 	t.Parallel()
 	n := 500
 	if text := os.Getenv("HOLDFAST_PLANS"); text != "" {

@@ -25,9 +25,34 @@ func planted() map[string]bug {
 			}
 		}},
 		"a follower overtakes":              {config: func(c *Config) { c.Ordered = false }},
+		"a follower overtakes what failed":  {failed: leaveLane},
 		"an outage spends attempts":         {config: func(c *Config) { c.EveryFailureSpends = true }},
 		"a restart begins at the start":     {cluster: swallowCommits},
 		"each attempt has a key of its own": {key: func(a *sinks.Attempt) string { return a.Key("") + strconv.Itoa(a.Number) }},
+	}
+}
+
+// leaveLane lets a record that failed out of the lane of its key, so that what
+// follows it goes while it waits in a tier.
+func leaveLane(p *proc, a *sinks.Attempt) {
+	s := p.worker.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.shards[a.Event.Origin.Partition]
+	if sh == nil || sh.gone {
+		return
+	}
+	for i, t := range sh.tasks {
+		if t.env.Event.ID != a.Event.ID || sh.index.at(i).key == 0 {
+			continue
+		}
+		next := sh.index.unlink(i)
+		sh.index.at(i).key = 0
+		sh.index.link(i)
+		if next != none {
+			s.consider(sh, next)
+		}
+		return
 	}
 }
 

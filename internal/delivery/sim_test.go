@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ type sim struct {
 
 	mu      sync.Mutex
 	books   ledger
-	outages []outage2
+	outages []downtime
 	broken  string // what went wrong outside of the books
 }
 
@@ -53,7 +54,7 @@ type armed struct {
 	handle *kfake.FaultHandle
 }
 
-type outage2 struct {
+type downtime struct {
 	kind        string
 	from, until time.Duration
 }
@@ -102,9 +103,7 @@ func play(t *testing.T, p plan, b bug, suite *hits) (wrong string) {
 		}
 		s := &sim{
 			plan: p, bug: b, cluster: cluster, opts: opts, began: time.Now(), slots: map[string]*proc{},
-			dial: func(ctx context.Context, network, host string) (net.Conn, error) {
-				return vn.DialContext(ctx, network, host)
-			},
+			dial: vn.DialContext,
 		}
 		s.books = newLedger(p)
 		s.client, err = kgo.NewClient(append(opts, kgo.Dialer(s.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
@@ -115,7 +114,7 @@ func play(t *testing.T, p plan, b bug, suite *hits) (wrong string) {
 		defer s.client.Close()
 		wrong = s.run()
 		for _, f := range s.faults {
-			suite.add(f.name, int(f.handle.Hits()))
+			suite.add(f.name, f.handle.Hits())
 		}
 	})
 	return wrong
@@ -253,7 +252,7 @@ func (s *sim) take(st step) {
 		s.cluster.RehashCoordinators()
 	case outageOf5xx, outageHangs:
 		s.mu.Lock()
-		s.outages = append(s.outages, outage2{st.kind, s.now(), s.now() + st.span})
+		s.outages = append(s.outages, downtime{st.kind, s.now(), s.now() + st.span})
 		s.mu.Unlock()
 	default:
 		s.note(kindDisturbed, nil)
@@ -317,7 +316,7 @@ func (s *sim) start(name string) {
 	p := &proc{sim: s, name: name, wire: &wire{dial: s.dial}, done: make(chan struct{}), killed: make(chan struct{})}
 	reg := prometheus.NewRegistry()
 	worker, err := New(cfg, Deps{
-		Sink: p, Open: openAny, Kafka: append(s.opts[:len(s.opts):len(s.opts)], kgo.Dialer(p.wire.dialContext)),
+		Sink: p, Open: openAny, Kafka: append(slices.Clip(s.opts), kgo.Dialer(p.wire.dialContext)),
 		Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg)),
 	})
 	if err != nil {
@@ -381,7 +380,7 @@ func (s *sim) note(kind string, p *proc) {
 // pending reports whether a fault waits to happen.
 func (s *sim) pending() bool {
 	for _, f := range s.faults {
-		if int(f.handle.Hits()) < brokerFaults()[f.name].Count {
+		if f.handle.Hits() < brokerFaults()[f.name].Count {
 			return true
 		}
 	}

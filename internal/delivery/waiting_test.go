@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-
 	"holdfast.internal"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
@@ -180,4 +179,3 @@ func TestP2ARestartSendsNothingThatIsFinishedBeyondTheHead(t *testing.T) {
 		}
 	})
 }
-
