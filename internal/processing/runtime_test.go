@@ -126,7 +126,8 @@ func TestForgedHeaders(t *testing.T) {
 }
 
 // TestPoisonHarmsNobody (P8): every kind of bad record is in the dead-letter
-// topic within a second, in its partition, and the record behind it passes.
+// topic, in its partition, and the record behind it passes. That it takes less
+// than a second is tested in virtual time.
 func TestPoisonHarmsNobody(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -152,15 +153,11 @@ func TestPoisonHarmsNobody(t *testing.T) {
 			<-r.Ready()
 			w.put(in, 1, good("before"))
 			w.read(out, 1, 5*time.Second)
-			began := time.Now()
 			bad := w.putRecord(&kgo.Record{Topic: in, Partition: 1, Key: []byte("k"), Value: test.value, Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("e")}}})
 			w.put(in, 1, good("after"))
-			raw := w.read(dead, 1, time.Second)[0]
-			if made := w.read(out, 2, time.Second); !slicesEqual(bodies(made), "AFTER", "BEFORE") {
+			raw := w.read(dead, 1, 20*time.Second)[0]
+			if made := w.read(out, 2, 20*time.Second); !slicesEqual(bodies(made), "AFTER", "BEFORE") {
 				t.Errorf("outputs %q", bodies(made))
-			}
-			if took := time.Since(began); took > time.Second {
-				t.Errorf("took %s", took)
 			}
 			letter := record.Read(raw, record.FromHoldfast)
 			if letter.Event.Origin != bad || raw.Partition != 1 || !bytes.Equal(raw.Value, test.value) || (raw.Value == nil) != (test.value == nil) || string(raw.Key) != "k" {
