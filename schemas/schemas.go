@@ -9,7 +9,7 @@
 //
 // Two libraries stand behind the seam: hamba/avro generates types and encodes
 // them; twmb/avro decodes, because what it is given is untrusted
-// (docs/decisions/0006-avro-libraries.md).
+// (docs/decisions/0006-which-avro-library-decodes.md).
 package schemas
 
 import (

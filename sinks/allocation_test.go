@@ -98,7 +98,7 @@ func TestP11WhatHostileAnswersCost(t *testing.T) { //nolint:paralleltest // meas
 		"a status line of 8 MiB":  {"HTTP/1.1 200 ", block, 128, 2 * mib, true},
 		"200,000 interim answers": {"", []byte("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), 200_000, 2 * mib, true},
 	}
-	for name, test := range tests {
+	for name, test := range tests { //nolint:paralleltest // memory is measured, of this test alone
 		t.Run(name, func(t *testing.T) {
 			client, url := testClient(t), blunt(t, test.head, test.block, test.times)
 			var before, after runtime.MemStats

@@ -43,7 +43,7 @@ type helper struct {
 func newBed(ctx context.Context) (*bed, error) {
 	b := &bed{kind: "kafka", stamp: strconv.FormatInt(time.Now().Unix(), 36)}
 	if err := b.start(ctx); err != nil {
-		b.close()
+		b.close() //nolint:contextcheck // cleans up also when ctx has ended
 		return nil, err
 	}
 	return b, nil
@@ -83,7 +83,7 @@ func (b *bed) help(be string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(self, "-be", be) //nolint:gosec,noctx // this very program; close ends it
+	cmd := exec.Command(self, "-be", be) //nolint:noctx // this very program; close ends it
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -232,7 +232,7 @@ func (b *bed) compete(ctx context.Context, c benchCase, contender string) (figur
 	if err != nil {
 		return figures{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-be", contender, "-job", string(text)) //nolint:gosec // this very program
+	cmd := exec.CommandContext(ctx, self, "-be", contender, "-job", string(text))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

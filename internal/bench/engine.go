@@ -47,7 +47,7 @@ func deliverEngine(ctx context.Context, j job, m *meter) error {
 		Timeout: 15 * time.Second,
 	}, delivery.Deps{
 		Limit: quota.Local(quota.Limit{Name: j.Sink, Rate: unlimited, Burst: unlimited}),
-		Sink: counted, Open: open, Kafka: opts, Log: zap.NewNop(),
+		Sink:  counted, Open: open, Kafka: opts, Log: zap.NewNop(),
 		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
 	})
 	if err != nil {

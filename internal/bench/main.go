@@ -69,7 +69,7 @@ func drive(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close() //nolint:contextcheck // cleans up also when ctx has ended
 	report := report{Kafka: b.kind}
 	for _, c := range cases() {
 		if !c.called(o.only) {

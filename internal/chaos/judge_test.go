@@ -128,9 +128,13 @@ func TestP6OvershootIsSeenInEveryWindow(t *testing.T) {
 		window time.Duration
 		over   bool
 	}{
-		{100, 100 * time.Millisecond, false}, {100, time.Second, false}, {100, 10 * time.Second, false},
-		{105, time.Second, false}, {105, 10 * time.Second, true}, // a burst of 10 hides 5 % for a while
-		{120, time.Second, true}, {400, 100 * time.Millisecond, true},
+		{100, 100 * time.Millisecond, false},
+		{100, time.Second, false},
+		{100, 10 * time.Second, false},
+		{105, time.Second, false},
+		{105, 10 * time.Second, true}, // a burst of 10 hides 5 % for a while
+		{120, time.Second, true},
+		{400, 100 * time.Millisecond, true},
 	} {
 		if got := steady(tc.rate, 20*tc.rate).overshoot(tc.window, 100, 10); (got > 0) != tc.over {
 			t.Errorf("%d/s against 100/s within %s: overshoot %d, want any: %t", tc.rate, tc.window, got, tc.over)

@@ -112,8 +112,10 @@ func (p *producer) send(ctx context.Context) error {
 		return err
 	}
 	r := &kgo.Record{Topic: topic, Key: []byte(key), Value: wire, Headers: []kgo.RecordHeader{
-		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_source", Value: []byte(eventSource)},
-		{Key: "ce_id", Value: []byte(id)}, {Key: "ce_type", Value: []byte("crm.invoice.issued")},
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_source", Value: []byte(eventSource)},
+		{Key: "ce_id", Value: []byte(id)},
+		{Key: "ce_type", Value: []byte("crm.invoice.issued")},
 	}}
 	p.client.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
 		p.mu.Lock()

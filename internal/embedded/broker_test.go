@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ func TestBrokerKeepsItsData(t *testing.T) {
 		got = append(got, client.PollFetches(ctx).Records()...)
 	}
 	for i, r := range got {
-		if want := fmt.Sprint(i); string(r.Value) != want || string(r.Key) != "k" || len(r.Headers) != 1 || string(r.Headers[0].Value) != want {
+		if want := strconv.Itoa(i); string(r.Value) != want || string(r.Key) != "k" || len(r.Headers) != 1 || string(r.Headers[0].Value) != want {
 			t.Errorf("record %d: %+v", i, r)
 		}
 	}

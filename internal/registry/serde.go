@@ -160,8 +160,7 @@ func (s *Serde) reader(ctx context.Context, r ref) (*schemas.Reader, error) {
 
 func (s *Serde) ask(ctx context.Context, r ref) (*schemas.Reader, error) {
 	schema, err := s.fetch(ctx, r)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, holdfast.Permanent(holdfast.ClassSchema, "foreign_schema", errSize)
 	}
 	if err != nil {
@@ -222,10 +221,10 @@ func (s *Serde) miss(r ref, cause error) error {
 func (m *miss) due(now time.Time) bool {
 	since := now.Sub(m.last)
 	verdict, _ := holdfast.Judge(m.err)
-	switch {
-	case verdict == holdfast.VerdictUnavailable:
+	switch verdict {
+	case holdfast.VerdictUnavailable:
 		return since >= outageEvery
-	case verdict == holdfast.VerdictPermanent:
+	case holdfast.VerdictPermanent:
 		return since >= refusedFor
 	default:
 		return since >= askWithin/(askTimes-1)

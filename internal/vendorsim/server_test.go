@@ -276,10 +276,10 @@ func TestLimits(t *testing.T) {
 
 // TestFaults: each kind fails as it says, before or after the effect, and the
 // key brings whatever took effect back.
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { //nolint:tparallel // see below
 	t.Parallel()
 	s := open(t, vendorsim.Options{})
-	for kind, want := range map[string]struct{ status, applies int }{
+	for kind, want := range map[string]struct{ status, applies int }{ //nolint:paralleltest // the faults are the server's, of one kind at a time
 		"400": {400, 0}, "401": {401, 0}, "402": {402, 0}, "403": {403, 0}, "409": {409, 0}, "429": {429, 0},
 		"500": {500, 0}, "502": {502, 0}, "503": {503, 0}, "504": {504, 0},
 		"reset": {0, 0}, "hang": {0, 0}, "timeout": {0, 0}, "applied_then_reset": {0, 1}, "applied_then_timeout": {0, 1},
