@@ -191,7 +191,7 @@ up() {
   done
   trap - ERR INT TERM
   sed -e "s|kafka:9092|${kafka_addrs//,/\", \"}|" -e "s|http://registry:8080/apis/ccompat/v7|$registry_url|" \
-    -e "s|postgres://holdfast:holdfast@postgres:5432/holdfast|$postgres_dsn|" "$root/deploy/holdfast.yaml" >"$state/holdfast.yaml"
+    -e "s|postgres://holdfast:holdfast@postgres:5432/holdfast|$postgres_dsn|" -e "s|0.0.0.0:8080|127.0.0.1:8080|" "$root/deploy/holdfast.yaml" >"$state/holdfast.yaml"
   cat >"$state/env.tmp" <<ENV
 HOLDFAST_TEST_KAFKA=$kafka_addrs
 HOLDFAST_TEST_REGISTRY=$registry_url
@@ -203,7 +203,7 @@ ENV
   cat >&2 <<NEXT
 next:
   go build -o bin/holdfast ./cmd/holdfast
-  export HOLDFAST_CONFIG=$state/holdfast.yaml STRIPE_KEY=sk_test_…
+  export HOLDFAST_CONFIG=$state/holdfast.yaml STRIPE_KEY=sk_test_… STRIPE_URL=https://api.stripe.com
   bin/holdfast schema register && bin/holdfast topic apply --yes && bin/holdfast outbox init && bin/holdfast run
 NEXT
 }
