@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test race model fuzz lint fmt generate verify cover bench chaos schema-check check services-up services-down
+.PHONY: help build dev test race model fuzz lint fmt fmt-check generate verify cover bench chaos schema-check check hooks services-up services-down
 
 help: ## print this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -29,17 +29,22 @@ fuzz: ## 20 s of each fuzz target
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go . | head -1)); \
 	  $(GO) test -run XXX -fuzz "^$$target\$$" -fuzztime 20s $$dir || exit 1; done
 
-lint: ## golangci-lint
-	$(GO) run $(LINT) run
+lint: ## golangci-lint; ARGS=--new-from-rev=HEAD for what you changed
+	$(GO) run $(LINT) run $(ARGS)
 
 fmt: ## format
 	$(GO) run $(LINT) fmt
 
-generate: ## Go types from the schemas
-	$(GO) generate ./...
+fmt-check: ## what fmt would change; FILES=... for these alone
+	$(GO) run $(LINT) fmt --diff $(FILES)
 
-verify: generate ## generated files are as committed
-	git diff --exit-code -- schemas go.mod go.sum
+generate: ## Go types from the schemas, the configuration's schema from Go types
+	$(GO) generate ./...
+	$(GO) run ./cmd/holdfast config schema >internal/config/holdfast.schema.json.new && mv internal/config/holdfast.schema.json.new internal/config/holdfast.schema.json
+
+verify: generate ## generated files, go.mod and go.sum are as committed
+	$(GO) mod tidy
+	git diff --exit-code -- schemas internal/config/holdfast.schema.json go.mod go.sum
 
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
@@ -61,3 +66,6 @@ services-down: ## stop them and leave nothing behind
 	deploy/local/services.sh down
 
 check: fmt lint verify race ## what a change must pass
+
+hooks: ## format and lint what is staged before each commit
+	git config core.hooksPath .githooks
