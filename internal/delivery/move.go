@@ -44,7 +44,11 @@ func (w *Worker) render(t *task, slot int) *kgo.Record {
 
 func (w *Worker) produce(ctx context.Context, t *task, r *kgo.Record, slot, move int) {
 	due := t.env.Due
+	// Counted from here: the callback may start a wait of its own, and who waits
+	// for all of them must not have seen the last one go.
+	w.moves.Add(1)
 	w.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
+		defer w.moves.Done()
 		switch {
 		case err == nil && slot == slotLetters:
 			w.sched.finish(t)
