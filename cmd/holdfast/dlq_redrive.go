@@ -34,7 +34,7 @@ type redriveResult struct {
 	Sent      int           `json:"sent"`
 	Delivered int           `json:"delivered"`
 	Failed    int           `json:"failed"`
-	Skipped   []dlq.Skipped `json:"skipped"`
+	Skipped   []dlq.LeftOut `json:"skipped"`
 	Pending   int           `json:"pending"`
 	DeadAgain []string      `json:"dead_again"` // coordinates of the new letters
 	Stale     int           `json:"stale"`
@@ -247,7 +247,7 @@ func (a *act) progress(ctx context.Context, g *globals, job string) func(dlq.Out
 
 func printRedrive(g *globals, r redriveResult) error {
 	if r.Skipped == nil {
-		r.Skipped = []dlq.Skipped{}
+		r.Skipped = []dlq.LeftOut{}
 	}
 	if r.DeadAgain == nil {
 		r.DeadAgain = []string{}
@@ -271,7 +271,7 @@ type settleResult struct {
 	Job     string        `json:"job"`
 	Matched int           `json:"matched"`
 	Noted   int           `json:"noted"`
-	Skipped []dlq.Skipped `json:"skipped"`
+	Skipped []dlq.LeftOut `json:"skipped"`
 	DryRun  bool          `json:"dry_run"`
 }
 
@@ -294,7 +294,7 @@ func settle(ctx context.Context, g *globals, f *redriveFlags, args []string, sta
 		return err
 	}
 	defer a.conn.close()
-	r := settleResult{Matched: a.plan.Matched, Skipped: append([]dlq.Skipped{}, a.plan.Skipped...), DryRun: f.dryRun}
+	r := settleResult{Matched: a.plan.Matched, Skipped: append([]dlq.LeftOut{}, a.plan.Skipped...), DryRun: f.dryRun}
 	a.explain(g)
 	if !f.dryRun && a.plan.Sendable() > 0 {
 		if err := g.confirmAct(state, a.plan.Sendable()); err != nil {

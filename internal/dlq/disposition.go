@@ -3,71 +3,44 @@ package dlq
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/disposition"
+	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/topics"
 )
 
-// State says what became of a dead letter.
-type State string
+// State says what became of a dead letter; [disposition] says what each means.
+type State = disposition.State
 
-// The states. Acknowledged means that somebody looks after the letter; it can
-// still be redriven.
+// The states. Parked is no disposition: the record waits behind an earlier
+// dead letter of its key, and the worker sends it when that one is closed.
 const (
-	Open         State = "open"
-	Redriven     State = "redriven"
-	Discarded    State = "discarded"
-	Acknowledged State = "acknowledged"
+	Open         = disposition.Open
+	Redriven     = disposition.Redriven
+	Discarded    = disposition.Discarded
+	Skipped      = disposition.Skipped
+	Released     = disposition.Released
+	Acknowledged = disposition.Acknowledged
+
+	Parked State = "parked"
 )
 
-func (s State) known() bool {
-	return s == Redriven || s == Discarded || s == Acknowledged
-}
+// Disposition is what was decided about one dead letter.
+type Disposition = disposition.Disposition
 
-// closed reports whether nothing is left to do for the letter.
-func (s State) closed() bool { return s == Redriven || s == Discarded }
-
-// Disposition is what a person decided about one dead letter: the value of a
-// record on holdfast.dispositions, whose key is the letter's coordinates.
-type Disposition struct {
-	State  State     `json:"state"`
-	Job    string    `json:"job,omitempty"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-	At     time.Time `json:"at"`
-}
-
-// record renders the disposition of one letter.
-func (d Disposition) record(letter holdfast.Coordinates) (*kgo.Record, error) {
-	value, err := json.Marshal(d)
-	if err != nil {
-		return nil, fmt.Errorf("encode disposition: %w", err)
+// stateOf is the state of a letter that a disposition says nothing about.
+func stateOf(e *record.Envelope, decided State) State {
+	if decided == Open && e.Parked() {
+		return Parked
 	}
-	return &kgo.Record{Topic: topics.Dispositions, Key: []byte(letter.String()), Value: value}, nil
-}
-
-// readDisposition opens a record of holdfast.dispositions. A tombstone gives
-// an open letter; ok is false for what is none of ours.
-func readDisposition(r *kgo.Record) (letter holdfast.Coordinates, d Disposition, ok bool) {
-	letter, err := holdfast.ParseCoordinates(string(r.Key))
-	if err != nil {
-		return letter, d, false
-	}
-	if r.Value == nil {
-		return letter, Disposition{State: Open}, true
-	}
-	if json.Unmarshal(r.Value, &d) != nil || !d.State.known() {
-		return letter, d, false
-	}
-	return letter, d, true
+	return decided
 }
 
 // spot is a letter within one dead-letter topic.
@@ -95,7 +68,7 @@ func (b *Box) states(ctx context.Context) (states, error) {
 		if !bytes.HasPrefix(r.Key, prefix) {
 			return
 		}
-		at, d, ok := readDisposition(r)
+		at, d, ok := disposition.Read(r)
 		if !ok || at.Topic != b.Target.Letters() {
 			return
 		}
@@ -116,7 +89,7 @@ func (b *Box) Disposition(ctx context.Context, letter holdfast.Coordinates) (*Di
 		if string(r.Key) != key {
 			return
 		}
-		if _, d, ok := readDisposition(r); ok {
+		if _, d, ok := disposition.Read(r); ok {
 			last = &d
 			if d.State == Open {
 				last = nil

@@ -46,7 +46,7 @@ func (b *Box) now() time.Time {
 // ListOptions say which letters [Box.List] shows.
 type ListOptions struct {
 	Filter Filter
-	// All shows the closed and acknowledged ones too.
+	// All shows the closed, acknowledged and parked ones too.
 	All bool
 	// Limit ends the list after so many; 0 is no limit.
 	Limit int
@@ -80,7 +80,7 @@ func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) 
 				return nil
 			}
 			seen[id] = struct{}{}
-			state := closed.of(r.Partition, r.Offset)
+			state := stateOf(e, closed.of(r.Partition, r.Offset))
 			if state != Open && !o.All || !o.Filter.match(e, r.Timestamp) {
 				return nil
 			}

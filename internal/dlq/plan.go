@@ -33,8 +33,8 @@ type Selection struct {
 	MaxRedrives int
 }
 
-// Skipped is a letter that was chosen and will not be sent.
-type Skipped struct {
+// LeftOut is a letter that was chosen and will not be sent.
+type LeftOut struct {
 	Letter  string  `json:"letter"` // coordinates
 	EventID string  `json:"event_id"`
 	Key     *string `json:"key"`
@@ -47,9 +47,13 @@ type Plan struct {
 	Topic    string
 	FrozenAt time.Time
 	Matched  int
-	Skipped  []Skipped
+	Skipped  []LeftOut
 	// Stale counts the letters that a later record of their key overtook.
 	Stale int
+	// Parked counts records that the filter matches and that wait behind a
+	// letter of their key: they follow it by themselves, and an act reaches
+	// them only by name.
+	Parked int
 
 	letters map[int32][]ref // in the order in which they are sent
 }
@@ -156,8 +160,9 @@ type picker struct {
 type group struct {
 	ref
 	state   State
+	parked  bool
 	matched bool
-	skipped Skipped
+	skipped LeftOut
 	again   int // redrives so far
 }
 
@@ -165,20 +170,20 @@ func (p *picker) take(r *kgo.Record, e *record.Envelope) error {
 	id := identify(e)
 	g, known := p.groups[id]
 	if !known {
-		g = &group{state: Open, again: e.Redrive.Count}
+		g = &group{state: Open, parked: e.Parked(), again: e.Redrive.Count}
 		g.offset, g.origin, g.key, g.size = r.Offset, e.Event.Origin, keyHash(e.Event.Key, r.Offset), footprint(r)
 		p.groups[id] = g
 		p.order = append(p.order, g)
 	} else {
 		g.copies = append(g.copies, r.Offset)
 	}
-	if state := p.closed.of(r.Partition, r.Offset); state.closed() {
+	if state := p.closed.of(r.Partition, r.Offset); state.Closed() {
 		g.state = state
 	}
 	named := p.wanted[r.Offset]
 	if named || len(p.selection.At) == 0 && p.selection.Filter.match(e, r.Timestamp) {
 		g.matched = true
-		g.skipped = Skipped{Letter: e.At.String(), EventID: e.Event.ID, Key: KeyText(e.Event.Key)}
+		g.skipped = LeftOut{Letter: e.At.String(), EventID: e.Event.ID, Key: KeyText(e.Event.Key)}
 	}
 	return nil
 }
@@ -187,7 +192,11 @@ func (p *picker) take(r *kgo.Record, e *record.Envelope) error {
 func (p *picker) into(plan *Plan) {
 	var refs []ref
 	for _, g := range p.order {
-		if !g.matched || g.state.closed() && len(p.selection.At) == 0 {
+		if !g.matched || g.state.Closed() && len(p.selection.At) == 0 {
+			continue
+		}
+		if g.parked && len(p.selection.At) == 0 {
+			plan.Parked++
 			continue
 		}
 		if p.selection.Limit > 0 && plan.Matched >= p.selection.Limit {
@@ -210,7 +219,7 @@ func (p *picker) into(plan *Plan) {
 // refusal says why a letter is not sent, or "".
 func (g *group) refusal(maxRedrives int) string {
 	switch {
-	case g.state.closed():
+	case g.state.Closed():
 		return "already " + string(g.state)
 	case g.again >= maxRedrives:
 		return "redriven " + strconv.Itoa(g.again) + " times already"

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/disposition"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/topics"
@@ -47,7 +48,7 @@ func (b *Box) Redrive(ctx context.Context, plan *Plan, job Job) (*Sent, error) {
 	return b.act(ctx, plan, job, Redriven)
 }
 
-// Settle notes a state, [Discarded] or [Acknowledged], for the letters of a
+// Settle notes a state, [Discarded], [Skipped] or [Acknowledged], for the letters of a
 // plan and sends none. It returns how many were noted.
 func (b *Box) Settle(ctx context.Context, plan *Plan, job Job, state State) (int, error) {
 	sent, err := b.act(ctx, plan, job, state)
@@ -81,7 +82,7 @@ func (b *Box) act(ctx context.Context, plan *Plan, job Job, state State) (*Sent,
 	}
 	w := writer{box: b, client: client, job: job, state: state, sent: watch, audit: b.audited(ctx), wrote: kadm.Offsets{}}
 	for _, p := range slices.Sorted(maps.Keys(plan.letters)) {
-		open := slices.DeleteFunc(slices.Clone(plan.letters[p]), func(r ref) bool { return closed.of(p, r.offset).closed() })
+		open := slices.DeleteFunc(slices.Clone(plan.letters[p]), func(r ref) bool { return closed.of(p, r.offset).Closed() })
 		for chunk := range chunks(open) {
 			if err := w.write(ctx, p, chunk); err != nil {
 				return watch, err
@@ -142,7 +143,7 @@ type partitioner struct{}
 
 func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	if topic == topics.Dispositions || topic == topics.Audit {
-		return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+		return disposition.Partitioner().ForTopic(topic)
 	}
 	return kgo.ManualPartitioner().ForTopic(topic)
 }
@@ -224,7 +225,7 @@ func (w *writer) notes(partition int32, chunk []ref) ([]*kgo.Record, error) {
 	var notes []*kgo.Record
 	for i := range chunk {
 		for _, offset := range append([]int64{chunk[i].offset}, chunk[i].copies...) {
-			note, err := d.record(holdfast.Coordinates{Topic: topic, Partition: partition, Offset: offset})
+			note, err := d.Record(holdfast.Coordinates{Topic: topic, Partition: partition, Offset: offset})
 			if err != nil {
 				return nil, err
 			}

@@ -60,7 +60,7 @@ func (b *Box) Show(ctx context.Context, at holdfast.Coordinates, reveal bool, by
 	}
 	e := record.Read(r, record.FromHoldfast)
 	s := &Shown{
-		Letter: newLetter(e, b.Target.Name, state), Headers: showHeaders(r.Headers, reveal),
+		Letter: newLetter(e, b.Target.Name, stateOf(e, state)), Headers: showHeaders(r.Headers, reveal),
 		AttemptsLog: e.Attempts, Message: e.Message, RequestID: e.Failure.RequestID,
 		FirstAttempt: moment(e.FirstAttempt), Request: openRequest(e.Frozen, reveal),
 		Disposition: disposition, Masked: !reveal,
