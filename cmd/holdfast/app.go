@@ -201,7 +201,7 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 		MaxHold: s.Limits.MaxHold, MaxAge: s.Retry.MaxAge, DeadLetterBudget: s.Breaker.DeadLetterBudget,
 		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency,
 		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
-		EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
+		Park: s.OnDeadLetter == config.Park, EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
 	}
 	switch kind, name, _ := strings.Cut(s.Tenant, ":"); kind {
 	case "header":

@@ -33,6 +33,7 @@ func dlqCommand(g *globals) *cobra.Command {
 		dlqListCommand(g),
 		dlqRedriveCommand(g),
 		dlqShowCommand(g),
+		dlqSettleCommand(g, "skip", "Let what waits behind letters go without them; they stay readable", dlq.Skipped),
 	)
 }
 
@@ -181,7 +182,7 @@ func dlqListCommand(g *globals) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return dlqList(c.Context(), g, &f, all) },
 	}
 	f.add(c)
-	c.Flags().BoolVar(&all, "all", false, "redriven, discarded and acknowledged ones too")
+	c.Flags().BoolVar(&all, "all", false, "parked and acknowledged ones too, and those that are settled")
 	return c
 }
 

@@ -41,7 +41,7 @@ type redriveResult struct {
 	DryRun    bool          `json:"dry_run"`
 }
 
-// redriveFlags are those of redrive, discard and ack.
+// redriveFlags are those of redrive, discard, skip and ack.
 type redriveFlags struct {
 	letterFlags
 	reason, by     string
@@ -224,6 +224,9 @@ func (a *act) explain(g *globals) {
 	for _, reason := range order {
 		g.note("  %d skipped: %s", reasons[reason], reason)
 	}
+	if a.plan.Parked > 0 {
+		g.note("  %d wait behind a dead letter of their key, and follow it by themselves", a.plan.Parked)
+	}
 }
 
 // patience is how long nobody may settle anything before that is remarked on,
@@ -300,7 +303,7 @@ func settle(ctx context.Context, g *globals, f *redriveFlags, args []string, sta
 		if err := g.confirmAct(state, a.plan.Sendable()); err != nil {
 			return err
 		}
-		r.Job = map[dlq.State]string{dlq.Discarded: "dc-", dlq.Acknowledged: "ak-"}[state] + shortID()
+		r.Job = map[dlq.State]string{dlq.Discarded: "dc-", dlq.Skipped: "sk-", dlq.Acknowledged: "ak-"}[state] + shortID()
 		if r.Noted, err = a.box.Settle(ctx, a.plan, dlq.Job{ID: r.Job, By: f.by, Reason: f.reason}, state); err != nil {
 			err = dlqError(err)
 		}
@@ -313,7 +316,7 @@ func settle(ctx context.Context, g *globals, f *redriveFlags, args []string, sta
 
 // confirmAct asks for the number of letters where they are given up for good.
 func (g *globals) confirmAct(state dlq.State, n int) error {
-	if state != dlq.Discarded || g.yes {
+	if state == dlq.Acknowledged || g.yes {
 		return g.confirm(fmt.Sprintf("Mark %d dead letters as %s?", n, state))
 	}
 	_, _ = fmt.Fprintf(g.err, "Give up %d dead letters for good? Type their number: ", n)

@@ -87,7 +87,6 @@ func (v *validator) sink(path string, s *Sink) {
 // later warns of settings that the engine reads and does not obey yet.
 func (v *validator) later(path string, s *Sink) {
 	for key, set := range map[string]bool{
-		"on_dead_letter":     s.OnDeadLetter == Park,
 		"dlq.compat_headers": len(s.DLQ.CompatHeaders) > 0,
 	} {
 		if set {

@@ -23,6 +23,8 @@
 //	mapping.go    the dead-letter budget
 //	settle.go     what follows from a verdict
 //	move.go       a record's way into a tier or the dead-letter topic
+//	letters.go    order around dead letters: who waits behind them, who leaves
+//	dispositions.go  what was decided about dead letters
 //	refetch.go    reading again what waits in a tier
 //	spill.go      moving out of the way what may not be sent
 //	poison.go     batches that nobody can read

@@ -60,7 +60,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 			cfg.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
 		}
 		var vn kfake.VirtualNetwork
-		all := append(newLayout(cfg).names, topics.DeadLetters("s"))
+		all := append(newLayout(cfg).names, topics.DeadLetters("s"), topics.Dispositions)
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
 		if err != nil {
 			t.Fatal(err)

@@ -19,9 +19,6 @@ const defaultMaxMessage = 1<<20 + record.Headroom
 // moveRetryAfter is the pause after a move that the broker did not take.
 const moveRetryAfter = time.Second
 
-// codeParked marks what waits in the dead-letter topic behind a dead letter of its key.
-const codeParked = "parked"
-
 // slotLetters stands for the dead letters where nobody waits behind them.
 const slotLetters = -1
 

@@ -92,10 +92,12 @@ func (s *scheduler) partial() bool {
 
 // tryOpen lets a shard send once all that lay in its tiers is known.
 func (s *scheduler) tryOpen(sh *shard) {
-	if sh.open || sh.gone || !sh.caughtUp(s.paused) {
+	if sh.open || sh.gone || !s.informed || !sh.caughtUp(s.paused) {
 		return
 	}
 	sh.open = true
+	s.closeDecided(sh)
+	poke(s.astray)
 	sh.index.each(func(i id, _ *entry) { s.consider(sh, i) })
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/disposition"
 	"holdfast.internal/internal/record"
 )
 
@@ -64,6 +65,12 @@ type scheduler struct {
 	letters budget
 	flying  int
 
+	// decided is what closed dead letters of the sink, and informed that all of
+	// it was read that was there at the start; both only where followers park.
+	decided  map[letterAt]disposition.State
+	informed bool
+	released []release // what left the dead-letter topic and nobody else knows of
+
 	held, bytes, keptBytes int
 	outstanding            int
 	paused                 bool // the source is not read
@@ -73,6 +80,8 @@ type scheduler struct {
 	ring    chan struct{} // the alarm was set earlier
 	fetch   chan struct{} // refetch has something
 	relieve chan struct{} // memory is full, or free again
+	leaving chan struct{} // released has something
+	astray  chan struct{} // a redriven letter may have no copy on the redrive topic
 }
 
 // want is an entry whose record has to be read from its topic.
@@ -86,7 +95,9 @@ func newScheduler(cfg Config, limit Bucket) *scheduler {
 		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit,
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
 		letters: newBudget(cfg.DeadLetterBudget),
-		ring:    make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieve: make(chan struct{}, 1),
+		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
+		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieve: make(chan struct{}, 1),
+		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),
 	}
 	s.work.L, s.quiet.L = &s.mu, &s.mu
 	return s
@@ -147,8 +158,12 @@ func (s *scheduler) take(p *part, a *arrival) {
 		switch {
 		case e.slot() == p.slot && e.offset() == offset:
 			return // this worker wrote it, and knows
-		case rank <= e.rank:
-			p.finish(offset) // an older copy, or the same one twice
+		case rank <= e.rank: // an older copy, or the same one twice
+			if moved := rank < e.rank && rank>>hopBits == e.rank>>hopBits; moved {
+				s.vacate(sh, p.slot, offset)
+			} else {
+				p.finish(offset)
+			}
 			return
 		case e.state() != flying:
 			s.supersede(sh, i, p, a)
@@ -156,10 +171,12 @@ func (s *scheduler) take(p *part, a *arrival) {
 		case sh.tasks[i].moving && env.Epoch >= sh.epoch:
 			s.arrive(sh, i, p.slot, offset, a.due) // read before its write was acknowledged
 			return
-		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>hopBits):
+		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>hopBits) && e.slot() != s.layout.letters:
 			p.finish(offset) // a former owner's late word about what is in flight here
 			return
 		}
+		// Of a record that waits in the dead-letter topic both copies stay: the
+		// former owner may have released the one that is in flight here.
 	} else if sh.stale(origin, rank, env) {
 		p.finish(offset)
 		return
@@ -172,11 +189,13 @@ func (s *scheduler) take(p *part, a *arrival) {
 	if p.slot != slotSource {
 		sh.reach = max(sh.reach, origin)
 	}
-	if p.slot == slotSource || s.mayKeep(e.due) {
+	if p.slot == slotSource || s.mayKeep(p.slot) {
 		s.keep(sh, i, a)
 	}
 	s.giveWay(sh, i)
-	s.consider(sh, i)
+	if !s.dropDecided(sh, i) {
+		s.consider(sh, i)
+	}
 }
 
 // giveWay takes back what was about to be sent and is not the first of its key
@@ -196,29 +215,36 @@ func (s *scheduler) giveWay(sh *shard, i id) {
 func (s *scheduler) supersede(sh *shard, i id, p *part, a *arrival) {
 	e := sh.index.at(i)
 	s.forget(sh, i)
-	sh.parts[e.slot()].finish(e.offset())
+	if a.env.Redrive.Count == int(e.rank>>hopBits) {
+		s.vacate(sh, e.slot(), e.offset())
+	} else { // a job redrove it, and noted that
+		sh.parts[e.slot()].finish(e.offset())
+	}
 	e.place(p.slot, a.offset)
 	e.rank, e.due = rankOf(a.env.Redrive.Count, a.env.Hop), s.dueOf(p, a)
 	e.set(stored)
-	if s.mayKeep(e.due) {
+	if s.mayKeep(p.slot) {
 		s.keep(sh, i, a)
 	}
-	s.consider(sh, i)
+	if !s.dropDecided(sh, i) {
+		s.consider(sh, i)
+	}
 }
 
 // dueOf is when a record may be sent: a dead letter never by itself, what waits
 // behind one as soon as it leads its key.
 func (s *scheduler) dueOf(p *part, a *arrival) tick {
-	if p.slot == s.layout.letters && a.env.Failure.Code != codeParked {
+	if p.slot == s.layout.letters && !a.env.Parked() {
 		return never
 	}
 	return s.tickAt(a.due)
 }
 
 // mayKeep reports whether a record that lies in a tier may stay in memory too:
-// not where it would keep the source from being read.
-func (s *scheduler) mayKeep(due tick) bool {
-	return due != never && !s.paused && s.keptBytes < maxKeptBytes && s.held < maxHeldRecords/2
+// not where it would keep the source from being read. What lies behind a dead
+// letter waits until somebody decides, which may be never.
+func (s *scheduler) mayKeep(slot int) bool {
+	return slot != s.layout.letters && !s.paused && s.keptBytes < maxKeptBytes && s.held < maxHeldRecords/2
 }
 
 // keep holds a record in memory.
@@ -244,9 +270,7 @@ func (s *scheduler) forget(sh *shard, i id) {
 	s.held--
 	s.bytes -= t.size
 	s.release(t)
-	if sh.index.at(i).state() == queued {
-		t.tenant.queue.drop(func(other *task) bool { return other == t })
-	}
+	s.unqueueOne(t)
 	sh.index.at(i).set(stored)
 }
 
@@ -419,7 +443,7 @@ func (s *scheduler) settle(t *task) {
 		return
 	}
 	e := sh.index.at(t.id)
-	sh.parts[e.slot()].finish(e.offset())
+	s.vacate(sh, e.slot(), e.offset())
 	sh.remember(e.origin, e.rank)
 	s.drop(sh, t.id)
 }
@@ -436,8 +460,11 @@ func (s *scheduler) drop(sh *shard, i id) {
 }
 
 // leave takes t off the list of what is under way in its shard.
-func (s *scheduler) leave(t *task) {
-	t.shard.active--
+func (s *scheduler) leave(t *task) { s.calm(t.shard) }
+
+// calm notes that one thing less is under way in a shard.
+func (s *scheduler) calm(sh *shard) {
+	sh.active--
 	s.quiet.Broadcast()
 }
 
@@ -446,19 +473,19 @@ func (s *scheduler) leave(t *task) {
 func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Time) {
 	e, t := sh.index.at(i), sh.tasks[i]
 	sh.remember(e.origin, e.rank)
-	sh.parts[e.slot()].finish(e.offset())
+	s.vacate(sh, e.slot(), e.offset())
 	t.moving = false
 	t.env.Hop++
 	e.place(slot, offset)
 	e.rank = rankOf(t.env.Redrive.Count, t.env.Hop)
 	e.due = s.tickAt(due)
-	if slot == s.layout.letters && t.env.Failure.Code != codeParked {
+	if slot == s.layout.letters && !t.env.Parked() {
 		e.due = never
 	}
 	s.leave(t)
 	e.set(held)
 	t.at, t.throttles, t.waits = due, 0, 0
-	if !s.mayKeep(e.due) {
+	if !s.mayKeep(slot) {
 		s.forget(sh, i)
 	} else {
 		t.kept = true
@@ -504,6 +531,9 @@ func (s *scheduler) again(t *task, at time.Time) {
 	e := t.shard.index.at(t.id)
 	e.set(held)
 	e.due, t.at = s.tickAt(at), at
+	if s.dropDecided(t.shard, t.id) {
+		return
+	}
 	s.consider(t.shard, t.shard.index.settleDown(t.id))
 }
 

@@ -34,7 +34,7 @@ type shard struct {
 	// sends ends when the shard is given up, with what is in flight.
 	sends     context.Context //nolint:containedctx // it is the shard's life
 	stopSends context.CancelFunc
-	active    int // tasks with a slot or on their way to another topic
+	active    int // tasks with a slot or on their way to another topic, and letters whose release is being written
 
 	// settled holds, by origin, the newest copy that this owner settled or moved
 	// on, of the first records it met: those of which an older copy may come yet,

@@ -20,10 +20,16 @@ const (
 	blockedShare = 2 // of what memory holds, one part in this many must be blocked
 )
 
-// spill moves what stands in the way to a tier.
+// spill moves what stands in the way to a tier, and what follows a dead letter
+// behind it.
 func (w *Worker) spill(ctx context.Context) {
+	for _, f := range w.sched.toFollow() {
+		f.task.env.Park(f.behind)
+		f.task.env.Due = time.Time{}
+		w.move(ctx, f.task, w.sched.layout.letters)
+	}
 	for _, t := range w.sched.toSpill() {
-		w.park(ctx, t)
+		w.relegate(ctx, t)
 	}
 }
 
@@ -43,7 +49,8 @@ func (s *scheduler) toSpill() []*task {
 			continue
 		}
 		for _, p := range sh.parts {
-			if p != nil && p.finished.Size() > maxMetadata {
+			// What is finished of the dead letters is told by their dispositions too.
+			if p != nil && p.slot != s.layout.letters && p.finished.Size() > maxMetadata {
 				out = append(out, s.obstacles(sh, p, spillAtOnce-len(out))...)
 			}
 		}
@@ -52,14 +59,18 @@ func (s *scheduler) toSpill() []*task {
 		out = s.blocked()
 	}
 	for _, t := range out {
-		s.unqueueOne(t)
-		s.release(t)
-		t.shard.index.at(t.id).set(flying)
-		t.shard.active++
-		t.moving = true
-		t.moves++
+		s.uproot(t)
 	}
 	return out
+}
+
+// uproot takes a task that waits on its way to another topic.
+func (s *scheduler) uproot(t *task) {
+	s.unqueueOne(t)
+	s.release(t)
+	s.lift(t)
+	t.moving = true
+	t.moves++
 }
 
 // obstacles are the waiting records of a partition with the lowest offsets:
@@ -161,8 +172,8 @@ func (s *scheduler) unqueueOne(t *task) {
 	}
 }
 
-// park moves a record that was not attempted to the first tier, due at once.
-func (w *Worker) park(ctx context.Context, t *task) {
+// relegate moves a record that was not attempted to the first tier, due at once.
+func (w *Worker) relegate(ctx context.Context, t *task) {
 	due := t.at
 	if due.Before(time.Now()) {
 		due = time.Time{}

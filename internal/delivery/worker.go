@@ -156,6 +156,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	helpers.Go(func() { w.measureLoop(background) })
 	helpers.Go(func() { w.relieveLoop(background) })
 	helpers.Go(func() { w.gaugeLoop(background) })
+	if w.cfg.Park {
+		helpers.Go(func() { w.followDispositions(background) })
+		helpers.Go(func() { w.strayLoop(background) })
+	}
 	stopOnEnd := context.AfterFunc(ctx, w.sched.close)
 	defer stopOnEnd()
 

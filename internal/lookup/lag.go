@@ -25,7 +25,8 @@ type Lag struct {
 	Redrive int64           `json:"redrive"`
 	Retry   map[string]Tier `json:"retry"` // by tier: 1m, 2m, 4m
 	DLQ     int64           `json:"dlq"`   // open dead letters
-	// ParkedKeys have records that wait in a tier behind an earlier one.
+	// ParkedKeys have records that wait behind an earlier one, in a tier or
+	// among the dead letters.
 	ParkedKeys    int64 `json:"parked_keys"`
 	ParkedRecords int64 `json:"parked_records"`
 	// Breaker is what a running worker says; null where none was asked.
@@ -86,14 +87,14 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 	for _, tier := range t.Tiers {
 		lag.Retry[topics.Tier(tier)] = own.tiers[topics.Retry(t.Name, tier)]
 	}
-	lag.ParkedKeys, lag.ParkedRecords = int64(len(own.keys)), own.parked
 	beyond := func(origin holdfast.Coordinates) bool {
 		at, ok := unsettled(origin.Topic, origin.Partition)
 		return origin.Topic == t.Source && (!ok || origin.Offset >= at)
 	}
-	if err := l.letters(ctx, t, budget, beyond, &lag); err != nil {
+	if err := l.letters(ctx, t, budget, beyond, &own, &lag); err != nil {
 		return lag, err
 	}
+	lag.ParkedKeys, lag.ParkedRecords = int64(len(own.keys)), own.parked
 	for _, origin := range own.origins {
 		if beyond(origin) {
 			lag.Live--
@@ -103,13 +104,20 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 	return lag, nil
 }
 
-// letters counts the open dead letters. A record that moved on while earlier
+// letters counts the open dead letters, and what is parked behind them. A record that moved on while earlier
 // ones of its partition are still in work is not settled at its source yet,
 // and counts where it lies now alone.
-func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, beyond func(holdfast.Coordinates) bool, lag *Lag) error {
+func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, beyond func(holdfast.Coordinates) bool, own *counts, lag *Lag) error {
 	box := dlq.Box{Target: t, Admin: l.Admin, Scanner: l.Scanner}
-	err := box.List(ctx, dlq.ListOptions{Budget: budget}, func(letter dlq.Letter) error {
-		lag.DLQ++
+	err := box.List(ctx, dlq.ListOptions{Budget: budget, All: true}, func(letter dlq.Letter) error {
+		switch {
+		case letter.State == dlq.Open:
+			lag.DLQ++
+		case letter.State == dlq.Parked:
+			own.park(letter.Key)
+		default:
+			return nil
+		}
 		if origin, err := holdfast.ParseCoordinates(letter.Origin); err == nil && beyond(origin) {
 			lag.Live--
 		}
@@ -169,11 +177,18 @@ func (c *counts) add(r *kgo.Record, now time.Time) {
 		c.origins = append(c.origins, e.Event.Origin)
 	}
 	if e.Hop > 0 && e.Redrive.Count == 0 && parked(e) {
-		c.parked++
-		h := fnv.New64a()
-		_, _ = h.Write(r.Key)
-		c.keys[h.Sum64()] = struct{}{}
+		c.park(dlq.KeyText(r.Key))
 	}
+}
+
+// park counts a record that waits behind one of its key.
+func (c *counts) park(key *string) {
+	c.parked++
+	h := fnv.New64a()
+	if key != nil {
+		_, _ = h.Write([]byte(*key))
+	}
+	c.keys[h.Sum64()] = struct{}{}
 }
 
 func (c *counts) estimate(ranges scan.Ranges) {

@@ -65,7 +65,14 @@ func (f facts) dead() (State, string) {
 		return Waiting, "redriven; its new copy was not read"
 	case dlq.Acknowledged:
 		return Dead, "somebody looks after it"
+	case dlq.Skipped:
+		return Dead, "skipped: what follows it went on"
+	case dlq.Released: // a later place would have been seen
+		return Delivered, ""
 	default:
+		if f.last.e.Parked() {
+			return Parked, f.last.e.Message
+		}
 		return Dead, ""
 	}
 }
