@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -161,7 +163,7 @@ func (w *Worker) strayLoop(ctx context.Context) {
 		if len(strays) == 0 {
 			continue
 		}
-		extents, err := scan.Measure(ctx, w.admin, topics.Redrive(w.cfg.Sink))
+		ends, err := w.redriveEnds(ctx)
 		if err != nil {
 			poke(w.sched.astray)
 			if sleep(ctx, dispositionsRetry) != nil {
@@ -169,16 +171,36 @@ func (w *Worker) strayLoop(ctx context.Context) {
 			}
 			continue
 		}
-		ends := map[int32]int64{}
-		for num, stretch := range extents[topics.Redrive(w.cfg.Sink)] {
-			if ends[num] = stretch.To; stretch.From == stretch.To {
-				ends[num] = 0
-			}
-		}
 		for strays = w.sched.closeStrays(strays, ends); len(strays) > 0; strays = w.sched.closeStrays(strays, ends) {
 			if sleep(ctx, strayPoll) != nil {
 				return
 			}
 		}
 	}
+}
+
+// redriveEnds is where the redrive topic ends, with what no reader sees yet: a
+// transaction may have ended where the dispositions lie and not here. 0 stands
+// for an empty partition.
+func (w *Worker) redriveEnds(ctx context.Context) (map[int32]int64, error) {
+	topic := topics.Redrive(w.cfg.Sink)
+	starts, err := w.admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("start of %s: %w", topic, err)
+	}
+	listed, err := w.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("end of %s: %w", topic, err)
+	}
+	ends := map[int32]int64{}
+	for num, end := range listed[topic] {
+		start, ok := starts.Lookup(topic, num)
+		if err := errors.Join(start.Err, end.Err); err != nil || !ok {
+			return nil, fmt.Errorf("ends of %s-%d: %w", topic, num, cmp.Or(err, error(kerr.UnknownTopicOrPartition)))
+		}
+		if ends[num] = end.Offset; start.Offset >= end.Offset {
+			ends[num] = 0
+		}
+	}
+	return ends, nil
 }

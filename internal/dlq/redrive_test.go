@@ -365,3 +365,49 @@ func TestOutcomeOfAProcessorWaitsForItsTransaction(t *testing.T) {
 		t.Errorf("at the end: %+v", o)
 	}
 }
+
+// P3: what waits behind a dead letter follows it by itself. No filter reaches
+// it, and a person still may, by name.
+func TestParkedRecordsAreNoOpenLetters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	waits := func(e *record.Envelope) {
+		e.Spent = 0
+		e.Park(b.at(0))
+	}
+	b.bury(b.letter("k", 1), b.letter("k", 2, waits), b.letter("k", 3, waits))
+	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0}) {
+		t.Errorf("open: %v, want the dead one", got)
+	}
+	all := b.list(dlq.ListOptions{All: true})
+	if len(all) != 3 || all[0].State != dlq.Open || all[1].State != dlq.Parked || all[2].State != dlq.Parked {
+		t.Errorf("all: %+v", all)
+	}
+	plan := b.plan(dlq.Selection{})
+	if plan.Sendable() != 1 || plan.Matched != 1 || plan.Parked != 2 {
+		t.Errorf("by filter: %d to go, %d parked", plan.Sendable(), plan.Parked)
+	}
+	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(2)}}); plan.Sendable() != 1 {
+		t.Errorf("by name: %+v", plan)
+	}
+	shown, err := b.box.Show(b.ctx, b.at(1), false, "")
+	b.must(err)
+	if shown.State != dlq.Parked || !strings.Contains(shown.Message, b.at(0).String()) {
+		t.Errorf("shown as %s: %q", shown.State, shown.Message)
+	}
+}
+
+func TestASkippedLetterIsSettled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.bury(b.letter("k", 1))
+	n, err := b.box.Settle(b.ctx, b.plan(dlq.Selection{}), job("sk-1"), dlq.Skipped)
+	b.must(err)
+	all := b.list(dlq.ListOptions{All: true})
+	if n != 1 || len(b.list(dlq.ListOptions{})) != 0 || len(all) != 1 || all[0].State != dlq.Skipped {
+		t.Errorf("noted %d, %+v", n, all)
+	}
+	if plan := b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(0)}}); plan.Sendable() != 0 || plan.Skipped[0].Reason != "already skipped" {
+		t.Errorf("%+v", plan)
+	}
+}
