@@ -106,6 +106,6 @@ func consumer(j job) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, kafka.Member(topics.Group(j.Sink), "")...)
+	opts = append(opts, kafka.Member(topics.Group(j.Sink), "", kgo.RangeBalancer())...)
 	return kgo.NewClient(append(opts, kgo.ConsumeTopics(j.Source), kgo.BlockRebalanceOnPoll())...)
 }

@@ -105,10 +105,9 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		w.batcher = b
 	}
 	opts := append([]kgo.Opt{}, deps.Kafka...)
-	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance)...)
+	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance, copartition.Balancer())...)
 	opts = append(opts,
 		kgo.ConsumeTopics(w.sched.layout.names...),
-		kgo.Balancers(copartition.Balancer()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.KeepControlRecords(), // so that what was read is known to the last offset
 		kgo.FetchMaxWait(fetchMaxWait),
@@ -251,7 +250,7 @@ func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[strin
 	_, epoch := client.GroupMetadata()
 	for topic, nums := range added {
 		for _, num := range nums {
-			w.sched.assign(w.life, topic, num, epoch)
+			w.sched.assign(w.life, topic, num, epoch) //nolint:contextcheck // a shard lives as long as the worker
 		}
 		// A partition that comes back may still be paused from its last stay.
 		client.ResumeFetchPartitions(map[string][]int32{topic: nums})
@@ -388,7 +387,7 @@ func (w *Worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 	w.log.Warn("partitions lost", zap.Any("partitions", gone))
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
-	w.sched.revoke(now, gone)
+	w.sched.revoke(now, gone) //nolint:contextcheck // over from the start: nothing is waited for
 }
 
 // startOffsets lets a new sink that is configured so begin at the end of its

@@ -123,7 +123,7 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 //
 // ConsumeResetOffset must be NoResetOffset: with any other, records lost to
 // retention are skipped without an error.
-func Member(group, instance string) []kgo.Opt {
+func Member(group, instance string, balancer kgo.GroupBalancer) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(group),
 		kgo.DisableAutoCommit(),
@@ -134,7 +134,7 @@ func Member(group, instance string) []kgo.Opt {
 		kgo.HeartbeatInterval(time.Second),
 		kgo.RebalanceTimeout(30 * time.Second),
 		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(balancer),
 	}
 	if instance != "" {
 		opts = append(opts, kgo.InstanceID(instance))

@@ -53,7 +53,7 @@ func (r *Runtime) open(ctx context.Context) (*session, error) {
 // options are those of the client; s is nil where they are only validated.
 func (r *Runtime) options(s *session) []kgo.Opt {
 	opts := append([]kgo.Opt{}, r.deps.Kafka...)
-	opts = append(opts, kafka.Member(topics.Group(r.cfg.Name), r.cfg.Instance)...)
+	opts = append(opts, kafka.Member(topics.Group(r.cfg.Name), r.cfg.Instance, kgo.RangeBalancer())...)
 	return append(opts,
 		kgo.ConsumeTopics(r.cfg.In, topics.Redrive(r.cfg.Name)),
 		kgo.TransactionalID("holdfast."+r.cfg.Name+"."+r.member),

@@ -81,10 +81,10 @@ func New(cfg Config) (*Shares, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quota: kafka client: %w", err)
 	}
-	opts := append(append([]kgo.Opt{}, cfg.Kafka...), kafka.Member(cfg.Topic, cfg.Instance)...)
+	opts := append(append([]kgo.Opt{}, cfg.Kafka...), kafka.Member(cfg.Topic, cfg.Instance,
+		kgo.CooperativeStickyBalancer())...) // whoever joins does not take the partition
 	s.group, err = kgo.NewClient(append(opts,
 		kgo.ConsumeTopics(cfg.Topic),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()), // whoever joins does not take the partition
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { s.own(p, true) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { s.own(p, false) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { s.own(p, false) }),
