@@ -59,7 +59,7 @@ func (balancer) Balance(b *kgo.ConsumerBalancer, counts map[string]int32) kgo.In
 				continue
 			}
 			for _, topic := range c[to].topics {
-				plan.AddPartition(c[to].member, topic, int32(number)) //nolint:gosec // below a partition count
+				plan.AddPartition(c[to].member, topic, int32(number))
 			}
 		}
 	}

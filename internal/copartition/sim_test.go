@@ -98,7 +98,7 @@ func (g *group) balance() map[string]map[string][]int32 {
 			m := kmsg.NewJoinGroupResponseMember()
 			m.MemberID = n.name
 			if static {
-				m.InstanceID = kmsg.StringPtr(n.name)
+				m.InstanceID = new(n.name)
 			}
 			m.ProtocolMetadata = Balancer().JoinGroupMetadata(slices.Clone(n.topics), clone(n.holds), n.generation)
 			joined = append(joined, m)

@@ -3,8 +3,6 @@
 package copartition
 
 import (
-	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 
@@ -12,14 +10,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func TestVirtualDynamic(t *testing.T) { inVirtualTime(t, driveDynamic) }
+func TestVirtualDynamic(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, driveDynamic)
+}
 
-func TestVirtualStatic(t *testing.T) { inVirtualTime(t, driveStatic) }
+func TestVirtualStatic(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, driveStatic)
+}
 
 // inVirtualTime drives a fleet against an embedded broker in a bubble.
 func inVirtualTime(t *testing.T, drive func(*fleet)) {
 	t.Helper()
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var vn kfake.VirtualNetwork
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(numbers, five...))
@@ -30,9 +33,7 @@ func inVirtualTime(t *testing.T, drive func(*fleet)) {
 		drive(&fleet{
 			t: t, group: "sink.s", topics: five,
 			opts: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)},
-			dial: func(ctx context.Context, network, host string) (net.Conn, error) {
-				return vn.DialContext(ctx, network, host)
-			},
+			dial: vn.DialContext,
 		})
 	})
 }

@@ -101,7 +101,7 @@ func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
 		}
 	}
 	err := w.deliver(ctx, a)
-	for n := 0; n < maxAgain; n++ {
+	for range maxAgain {
 		var again *holdfast.TransientError
 		if !errors.As(err, &again) || !again.Again || sleep(ctx, againAfter) != nil {
 			break

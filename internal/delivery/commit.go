@@ -127,7 +127,7 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit)
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
 				p := &req.Topics[i].Partitions[j]
-				p.Metadata = kmsg.StringPtr(c[req.Topics[i].Topic][p.Partition].metadata)
+				p.Metadata = new(c[req.Topics[i].Topic][p.Partition].metadata)
 			}
 		}
 		return nil

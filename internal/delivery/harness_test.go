@@ -4,7 +4,7 @@ package delivery
 
 import (
 	"context"
-	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -60,7 +60,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 			cfg.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
 		}
 		var vn kfake.VirtualNetwork
-		all := append(newLayout(cfg).names, topics.DeadLetters("s"), topics.Dispositions)
+		all := slices.Concat(newLayout(cfg).names, []string{topics.DeadLetters("s"), topics.Dispositions})
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
 		if err != nil {
 			t.Fatal(err)
@@ -70,10 +70,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 		if err != nil {
 			t.Fatal(err)
 		}
-		dial := func(ctx context.Context, network, host string) (net.Conn, error) {
-			return vn.DialContext(ctx, network, host)
-		}
-		opts = append(opts, kgo.Dialer(dial))
+		opts = append(opts, kgo.Dialer(vn.DialContext))
 		client, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +134,7 @@ func (w *world) worker() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// produce writes n records, each of a key of its own, with ids 0, 1, 2 …
+// produce writes n records, each of a key of its own, with ids 0, 1, 2 and so on.
 func (w *world) produce(n int) { w.produceKeys(n, n) }
 
 // produceKeys writes n records over some keys in turn.

@@ -227,7 +227,7 @@ func (x *index) leads(i id) bool {
 func (x *index) each(f func(id, *entry)) {
 	for i := range x.entries {
 		if x.entries[i].state() != vacant {
-			f(id(i), &x.entries[i]) //nolint:gosec // bounded
+			f(id(i), &x.entries[i])
 		}
 	}
 }

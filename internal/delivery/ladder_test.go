@@ -78,8 +78,10 @@ func TestP8WhatNeverWorksIsDeadAndTheNextUnharmed(t *testing.T) {
 		defer stop()
 		send := func(id string, payload []byte) {
 			w.send(&kgo.Record{Topic: source, Key: []byte("k"), Value: payload, Headers: []kgo.RecordHeader{
-				{Key: "ce_id", Value: []byte(id)}, {Key: "traceparent", Value: []byte("00-x")},
-				{Key: record.HeaderAttempt, Value: []byte("3")}, {Key: record.HeaderDue, Value: []byte("9999999999999")}, // forged
+				{Key: "ce_id", Value: []byte(id)},
+				{Key: "traceparent", Value: []byte("00-x")},
+				{Key: record.HeaderAttempt, Value: []byte("3")},
+				{Key: record.HeaderDue, Value: []byte("9999999999999")}, // forged
 			}})
 		}
 		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time

@@ -44,14 +44,13 @@ func (w *Worker) poison(ctx context.Context, topic string, num int32, err error)
 			w.idsMu.Unlock()
 		}()
 		for w.life.Err() == nil && ctx.Err() == nil {
-			first, next := int64(0), int64(0)
+			var first, next int64
 			if isTooLarge {
 				first, next = tooLarge.Offset, tooLarge.NextOffset
-			} else if first, next = w.batchAt(ctx, topic, num); next == 0 {
-				_ = sleep(ctx, moveRetryAfter)
-				continue
+			} else {
+				first, next = w.batchAt(ctx, topic, num)
 			}
-			if w.stepOver(ctx, topic, num, first, next, err) {
+			if next > 0 && w.stepOver(ctx, topic, num, first, next, err) {
 				return
 			}
 			_ = sleep(ctx, moveRetryAfter)

@@ -149,7 +149,7 @@ func (w *Worker) refetch(ctx context.Context, topic string, num int32, list []wi
 			}
 			switch {
 			case at < len(got) && got[at].Offset == wish.offset:
-				a := w.arrivalOf(got[at])
+				a := w.arrivalOf(got[at]) //nolint:contextcheck // a tenant's schema is asked for within the worker's life
 				w.sched.fetched(wish, &a)
 			case wish.offset > last:
 				left = append(left, wish)

@@ -109,7 +109,7 @@ func (s *scheduler) tickAt(t time.Time) tick {
 		return 0
 	}
 	d := (t.Sub(s.began) + tickLength - 1) / tickLength
-	return tick(min(max(d, 0), time.Duration(never)-1)) //nolint:gosec // bounded
+	return tick(min(max(d, 0), time.Duration(never)-1))
 }
 
 func (s *scheduler) timeOf(due tick) time.Time { return s.began.Add(time.Duration(due) * tickLength) }
@@ -510,13 +510,12 @@ func (s *scheduler) moved(t *task, move, slot int, offset int64, due time.Time) 
 }
 
 // depart sends t on its way to another topic: nothing else happens to it until
-// the write was acknowledged. It returns the number of the move.
-func (s *scheduler) depart(t *task) int {
+// the write was acknowledged.
+func (s *scheduler) depart(t *task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.moving = true
 	t.moves++
-	return t.moves
 }
 
 // again lets t wait where it is, to be sent at the given time; its key waits
@@ -640,7 +639,7 @@ const (
 
 func (s *scheduler) originOf(env *record.Envelope) int64 {
 	if at := env.Event.Origin; at.Topic != s.cfg.Source {
-		topic := int64(maphash.String(s.seed, at.Topic) % foreignTopics) //nolint:gosec // bounded
+		topic := int64(maphash.String(s.seed, at.Topic) % foreignTopics)
 		return foreignOrigins + topic*foreignStretch + at.Offset%foreignStretch
 	}
 	return env.Event.Origin.Offset

@@ -45,7 +45,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	}
 	r := w.judge(t, outcome, verdict, failure, previous, now)
 	if verdict == holdfast.VerdictDelivered {
-		w.delivered(t, a, now.Sub(began))
+		w.delivered(t, a, now.Sub(began)) //nolint:contextcheck // a receipt outlives the attempt
 		return
 	}
 	t.env.Progress = a.Progress

@@ -104,16 +104,16 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 	return lag, nil
 }
 
-// letters counts the open dead letters, and what is parked behind them. A record that moved on while earlier
-// ones of its partition are still in work is not settled at its source yet,
-// and counts where it lies now alone.
+// letters counts the open dead letters, and what is parked behind them. A
+// record that moved on while earlier ones of its partition are still in work is
+// not settled at its source yet, and counts where it lies now alone.
 func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, beyond func(holdfast.Coordinates) bool, own *counts, lag *Lag) error {
 	box := dlq.Box{Target: t, Admin: l.Admin, Scanner: l.Scanner}
 	err := box.List(ctx, dlq.ListOptions{Budget: budget, All: true}, func(letter dlq.Letter) error {
-		switch {
-		case letter.State == dlq.Open:
+		switch letter.State {
+		case dlq.Open:
 			lag.DLQ++
-		case letter.State == dlq.Parked:
+		case dlq.Parked:
 			own.park(letter.Key)
 		default:
 			return nil

@@ -1,11 +1,8 @@
 package breaker
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func at(d time.Duration) time.Time { return time.Unix(1_000_000, 0).Add(d) }
@@ -32,23 +29,6 @@ func opened(t *testing.T, now time.Time, concurrency int) *Breaker {
 	return b
 }
 
-func TestAFifthOfFailuresNeverOpensIt(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(5) {
-		random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // a test
-		b := New(Config{InRow: 12}, 8)
-		for i := range 10_000 {
-			o := Answered
-			if random.IntN(5) == 0 {
-				o = Systemic
-			}
-			if !one(b, at(time.Duration(i)*time.Millisecond), o) {
-				t.Fatalf("open after %d outcomes", i)
-			}
-		}
-	}
-}
-
 func TestAQuietSinkOpensToo(t *testing.T) {
 	t.Parallel()
 	b := New(Config{}, 8)
@@ -67,8 +47,8 @@ func TestProbesWaitLongerAndOneAnswerCloses(t *testing.T) {
 	t.Parallel()
 	now := at(0)
 	b := opened(t, now, 8)
-	for _, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		wait *= time.Second
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		wait := time.Duration(seconds) * time.Second
 		if ok, d := b.Allow(now); ok || d != wait {
 			t.Fatalf("allowed %v, wait %s, want %s", ok, d, wait)
 		}
@@ -127,60 +107,5 @@ func TestLateOutcomesNeitherCloseNorLengthen(t *testing.T) {
 	}
 	if b.State() != Open || b.ProbeAt().After(probe) {
 		t.Error("what was sent before the outage changes it")
-	}
-}
-
-// TestOneAttemptPerProbeTime plays random traffic.
-func TestOneAttemptPerProbeTime(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		b := New(Config{}, rapid.IntRange(1, 64).Draw(t, "slots"))
-		now := at(0)
-		var flying []Attempt
-		probing := false
-		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(t, "pass")))
-			if rapid.Bool().Draw(t, "begin") {
-				ok, wait := b.Allow(now)
-				if wait < 0 || ok && wait != 0 {
-					t.Fatalf("allowed %v, wait %s", ok, wait)
-				}
-				if !ok {
-					continue
-				}
-				if b.State() != Closed && probing {
-					t.Fatal("two probes at once")
-				}
-				flying = append(flying, b.Begin(now))
-				probing = b.State() == HalfOpen
-			} else if len(flying) > 0 {
-				i := rapid.IntRange(0, len(flying)-1).Draw(t, "which")
-				b.Done(now, flying[i], rapid.SampledFrom([]Outcome{Answered, Systemic, Neither}).Draw(t, "outcome"))
-				flying = append(flying[:i], flying[i+1:]...)
-				probing = b.State() == HalfOpen && b.running > 0
-			}
-		}
-	})
-}
-
-func TestBudget(t *testing.T) {
-	t.Parallel()
-	b := NewBudget(2)
-	if !b.Take() || !b.Take() || b.Take() {
-		t.Fatal("a budget of two is not two")
-	}
-	for range 9 {
-		b.Deliver()
-	}
-	if b.Take() {
-		t.Fatal("nine deliveries give one back")
-	}
-	b.Deliver()
-	if !b.Take() || b.Take() {
-		t.Fatal("ten deliveries give one back")
-	}
-	b.Refill()
-	if !b.Take() || !b.Take() || b.Take() {
-		t.Error("refilled, it is not two")
 	}
 }
