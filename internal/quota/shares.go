@@ -139,6 +139,9 @@ func (s *Shares) tick(ctx context.Context) {
 	s.mu.Lock()
 	due := s.peer.tick(time.Now())
 	s.mu.Unlock()
+	// A record whose context ended would take those down that share its batch:
+	// the farewell must not be among them.
+	ctx = context.WithoutCancel(ctx)
 	for _, m := range due {
 		s.unwritten.Add(1)
 		s.conn.Produce(ctx, s.record(m), func(_ *kgo.Record, err error) {
