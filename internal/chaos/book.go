@@ -37,6 +37,7 @@ type book struct {
 	served   map[string]request
 	watches  []*watch
 	repeats  []repeat
+	stalls   stalls
 }
 
 // event is one record's life at the vendor. Ticks are 0 while it has not happened.
@@ -139,6 +140,14 @@ func (w *watch) saw(r request) {
 	if w.seen.IsZero() && !w.since.IsZero() && r.at.After(w.since) && w.keys[r.key] {
 		w.seen = r.at
 	}
+}
+
+// end is when the keys went on, or had been given long enough.
+func (w *watch) end() time.Time {
+	if w.seen.IsZero() {
+		return w.since.Add(2 * resumeWithin * time.Second)
+	}
+	return w.seen
 }
 
 // watch begins with the keys that worker served last.

@@ -34,6 +34,9 @@ type figures struct {
 
 	// Overshoot is by window: requests beyond rate·(w + 25 ms) + burst; null without a limit.
 	Overshoot map[string]int `json:"limit_overshoot"`
+	// LongestStall is how long the vendor itself did not run at most; what it
+	// saw then is not held against the limit.
+	LongestStall float64 `json:"vendor_stall_max_s"`
 
 	// Resume is from a worker's start to the first request for a key that it
 	// had served last, in seconds, of kills while all brokers were up.
@@ -67,22 +70,24 @@ func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill
 	if len(kills) > 0 {
 		f.PerKill = float64(d.total-d.brokerDown-d.unexplained) / float64(len(kills))
 	}
-	var calm, troubled []time.Duration
+	var calm, away []time.Duration
 	for i, k := range kills {
 		took, ok := b.resumed(k.watch)
+		felt := troubled(bounces, k.at, k.watch.end())
 		switch {
-		case k.troubled && ok:
-			troubled = append(troubled, took)
-		case !k.troubled && ok:
+		case felt && ok:
+			away = append(away, took)
+		case ok:
 			calm = append(calm, took)
-		case !k.troubled:
+		case !felt && len(k.watch.keys) > 0:
 			f.NotResumed++
 		}
-		if !k.troubled {
+		if !felt {
 			f.WorstKill = max(f.WorstKill, d.perKill[i])
 		}
 	}
-	f.ResumeP50, f.ResumeP99, f.ResumeTroubled = quantile(calm, 0.5), quantile(calm, 0.99), quantile(troubled, 1)
+	f.ResumeP50, f.ResumeP99, f.ResumeTroubled = quantile(calm, 0.5), quantile(calm, 0.99), quantile(away, 1)
+	f.LongestStall = b.longestStall().Seconds()
 	if o.limit > 0 {
 		f.Overshoot = map[string]int{}
 		for _, w := range windows() {

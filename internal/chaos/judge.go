@@ -68,8 +68,6 @@ type kill struct {
 	worker string
 	at     time.Time
 	watch  *watch
-	// troubled: a broker was down, or its partitions had not come back.
-	troubled bool
 }
 
 // span of a broker's absence; to is zero while it lasts.
@@ -78,10 +76,10 @@ type span struct{ from, to time.Time }
 // settling is how long a broker's absence is felt after its return.
 const settling = 5 * time.Second
 
-// troubled reports whether a broker's absence was felt at t.
-func troubled(spans []span, t time.Time) bool {
+// troubled reports whether a broker's absence was felt at any time between.
+func troubled(spans []span, from, to time.Time) bool {
 	return slices.ContainsFunc(spans, func(s span) bool {
-		return t.After(s.from) && (s.to.IsZero() || t.Before(s.to.Add(settling)))
+		return to.After(s.from) && (s.to.IsZero() || from.Before(s.to.Add(settling)))
 	})
 }
 
@@ -109,7 +107,7 @@ func (b *book) duplicates(kills []kill, bounces []span) duplicates {
 		switch {
 		case cause >= 0:
 			d.perKill[cause]++
-		case troubled(bounces, r.answeredAt) || troubled(bounces, r.at):
+		case troubled(bounces, r.answeredAt, r.at):
 			d.brokerDown++
 		default:
 			d.unexplained++
@@ -122,16 +120,17 @@ func (b *book) duplicates(kills []kill, bounces []span) duplicates {
 func (b *book) busiest(w time.Duration) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return most(b.settles, w)
+	return most(b.settles, w, nil)
 }
 
-// most is the largest number of times within any window of length w.
-func most(times []time.Time, w time.Duration) int {
+// most is the largest number of times within any window of length w, whatever
+// the clock hid during stalls.
+func most(times []time.Time, w time.Duration, hidden stalls) int {
 	times = slices.Clone(times)
 	slices.SortFunc(times, time.Time.Compare)
 	n, from := 0, 0
 	for to, t := range times {
-		for t.Sub(times[from]) > w {
+		for t.Sub(hidden.earliest(times[from])) > w {
 			from++
 		}
 		n = max(n, to-from+1)
@@ -146,7 +145,7 @@ const jitter = 25 * time.Millisecond
 func (b *book) overshoot(w time.Duration, rate float64, burst int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return max(0, most(b.arrivals, w)-int(rate*(w+jitter).Seconds())-burst)
+	return max(0, most(b.arrivals, w, b.stalls)-int(rate*(w+jitter).Seconds())-burst)
 }
 
 // quantile of durations, in seconds; 0 for none.

@@ -142,6 +142,34 @@ func TestP6OvershootIsSeenInEveryWindow(t *testing.T) {
 	}
 }
 
+func TestP6WhatTheVendorSleptThroughIsForgiven(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	b := newBook(0)
+	for i := range 200 { // 100/s, of which 40 are seen together after a stall of 400 ms
+		at := start.Add(time.Duration(i) * 10 * time.Millisecond)
+		if i >= 50 && i < 90 {
+			at = start.Add(900 * time.Millisecond)
+		}
+		b.arrivals = append(b.arrivals, at)
+	}
+	if got := b.overshoot(100*time.Millisecond, 100, 10); got != 29 {
+		t.Errorf("overshoot %d without knowing of the stall, want 29", got)
+	}
+	b.stalls = stalls{{from: start.Add(490 * time.Millisecond), to: start.Add(899 * time.Millisecond)}}
+	for _, w := range windows() {
+		if got := b.overshoot(w, 100, 10); got > 0 {
+			t.Errorf("overshoot %d within %s though the vendor slept", got, w)
+		}
+	}
+	for range 40 { // a burst of the workers' own, while the vendor ran
+		b.arrivals = append(b.arrivals, start.Add(3*time.Second))
+	}
+	if got := b.overshoot(100*time.Millisecond, 100, 10); got == 0 {
+		t.Error("a burst long after a stall is forgiven")
+	}
+}
+
 func TestResumeCountsFromTheStart(t *testing.T) {
 	t.Parallel()
 	b := tell(step{"a0", ok, ""}, step{"b0", ok, ""})

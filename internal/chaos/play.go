@@ -39,6 +39,9 @@ func play(ctx context.Context, o options) (*figures, error) {
 		return nil, err
 	}
 	b := newBook(o.faults)
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go b.watchStalls(watching)
 	v, err := startVendor(ctx, b)
 	if err != nil {
 		return nil, err
@@ -126,7 +129,6 @@ func (r *rampage) killWorkers(ctx context.Context) error {
 		}
 		w := r.h.workers[r.random.IntN(len(r.h.workers))]
 		k := kill{worker: w.name, watch: r.book.watch(w.name)}
-		k.troubled = len(k.watch.keys) == 0 || r.brokerTrouble()
 		w.kill()
 		k.at = time.Now()
 		dead := time.Duration(r.random.Int64N(int64(time.Second)))
@@ -171,12 +173,6 @@ func (r *rampage) bounceBrokers(ctx context.Context) error {
 		say("broker %d is back", broker)
 	}
 	return nil
-}
-
-func (r *rampage) brokerTrouble() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return troubled(r.bounces, time.Now())
 }
 
 // Bounds on the wait for quiet.
