@@ -131,7 +131,7 @@ func TestLedgerNeverPromisesTwice(t *testing.T) {
 				wants := rapid.SliceOfN(rapid.Float64Range(0, 100), 1, 5).Draw(t, "wants")
 				until := map[string]time.Time{}
 				for _, a := range askersOf(wants...) {
-					until[a.id] = now.Add(time.Duration(rapid.IntRange(0, 2500).Draw(t, "ms")) * time.Millisecond)
+					until[a.id] = now.Add(time.Duration(rapid.IntRange(0, int(Term.Milliseconds())).Draw(t, "ms")) * time.Millisecond)
 				}
 				l.grant(total, divide(total, askersOf(wants...)), round, until)
 			},

@@ -8,11 +8,14 @@ import (
 
 // Times of a process.
 const (
-	// Term is how long a share is good for after it was asked for.
-	Term = 2500 * time.Millisecond
+	// Term is how long a share is good for after it was asked for. A new
+	// granter waits as long before it grants, so that a killed worker that was
+	// the granter sends again within 3 s of its start; a broker that is silent
+	// for longer stops all senders.
+	Term = 1500 * time.Millisecond
 
 	demandEvery  = 200 * time.Millisecond
-	demandIdle   = time.Second
+	demandIdle   = 500 * time.Millisecond
 	demandUrgent = 50 * time.Millisecond
 )
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"holdfast.internal/internal/copartition"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
 )
@@ -82,7 +83,7 @@ func New(cfg Config) (*Shares, error) {
 		return nil, fmt.Errorf("quota: kafka client: %w", err)
 	}
 	opts := append(append([]kgo.Opt{}, cfg.Kafka...), kafka.Member(cfg.Topic, cfg.Instance,
-		kgo.CooperativeStickyBalancer())...) // whoever joins does not take the partition
+		copartition.Balancer())...) // whoever joins does not take the partition, and who comes back has it at once
 	s.group, err = kgo.NewClient(append(opts,
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { s.own(p, true) }),

@@ -264,6 +264,58 @@ func TestSkewedReplicas(t *testing.T) {
 	})
 }
 
+// TestTheGranterIsKilledAndComesBack: under its static name it reigns at once,
+// and sends after the term in which shares of its former life may be used.
+// The others stand still for no longer. The embedded broker makes the others
+// join again where their leader comes back, which costs a heartbeat of 1 s; a
+// real one does not.
+func TestTheGranterIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
+	limit := Limit{Name: "account", Rate: 100, Burst: 20}
+	for _, away := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second} {
+		inFleet(t, limit, func(f *fleet) {
+			all := []*replica{f.start("a", 50, 1./3), f.start("b", 50, 1./3), f.start("c", 50, 1./3)}
+			pass(15 * time.Second)
+			granter := slices.IndexFunc(all, (*replica).grants)
+			all[granter].kill()
+			stood := make(chan time.Duration)
+			other := all[(granter+1)%3]
+			go func() { stood <- other.longestPause(8 * time.Second) }()
+			pass(away)
+			back := f.start(string(rune('a'+granter)), 50, 1./3)
+			began := time.Now()
+			for back.sent.Load() == 0 {
+				pass(5 * time.Millisecond)
+			}
+			took, pause := time.Since(began), <-stood
+			t.Logf("away for %v: sends %v after its start, others stand still for %v", away, took, pause)
+			if took > 3*time.Second || pause > 3*time.Second {
+				t.Errorf("away for %v: sends %v after its start, others stand still for %v; want 3s", away, took, pause)
+			}
+			used := f.used(10 * time.Second)
+			if used < 0.95 {
+				t.Errorf("%.3f of the quota used after the granter came back", used)
+			}
+			for _, r := range append(all, back) {
+				r.leave()
+			}
+		})
+	}
+}
+
+// longestPause is the longest time within d in which the replica sent nothing.
+func (r *replica) longestPause(d time.Duration) time.Duration {
+	var longest time.Duration
+	sent, since := r.sent.Load(), time.Now()
+	for ends := time.Now().Add(d); time.Now().Before(ends); pass(5 * time.Millisecond) {
+		if n := r.sent.Load(); n != sent {
+			sent, since = n, time.Now()
+		}
+		longest = max(longest, time.Since(since))
+	}
+	return longest
+}
+
 // TestStaticShares: while there is no granter each replica has the part of the
 // limit that its partitions are, after the last grants have ended; one that
 // cannot reach the topic has none.
