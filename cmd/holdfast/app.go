@@ -34,6 +34,7 @@ import (
 // runner is a part of the application that works until its context ends.
 type runner struct {
 	name  string
+	group string // consumer group; "" for none
 	run   func(context.Context) error
 	ready <-chan struct{} // nil: at once
 }
@@ -44,6 +45,7 @@ type app struct {
 	log     *zap.Logger
 	runners []runner
 	metrics *prometheus.Registry
+	leaver  string                   // static name whose memberships end with the process; "" keeps them
 	shares  *quota.Shares            // nil where no limit is shared
 	local   map[string]*quota.Bucket // by limit, where they are not
 	close   []func()
@@ -63,6 +65,9 @@ func newApp(ctx context.Context, cfg *config.Config, sel selection, log *zap.Log
 	}
 	a := &app{conn: conn, log: log, metrics: prometheus.NewRegistry()}
 	a.close = append(a.close, conn.close)
+	if sel.leave {
+		a.leaver = sel.instance
+	}
 	if err := a.build(ctx, cfg, sel); err != nil {
 		a.shut()
 		return nil, err
@@ -112,7 +117,7 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 		if err != nil {
 			return err
 		}
-		a.runners = append(a.runners, runner{name: "processor " + p.Name, run: r.Run, ready: r.Ready()})
+		a.runners = append(a.runners, runner{name: "processor " + p.Name, group: topics.Group(p.Name), run: r.Run, ready: r.Ready()})
 	}
 	return nil
 }
@@ -147,7 +152,7 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 		if err != nil {
 			return err
 		}
-		a.runners = append(a.runners, runner{name: "sink " + s.Name, run: worker.Run, ready: worker.Ready()})
+		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready()})
 	}
 	return nil
 }
@@ -290,6 +295,7 @@ func (a *app) run(ctx context.Context, ready func()) error {
 				errs <- fmt.Errorf("%s: %w", r.name, err)
 				cancel()
 			}
+			a.leave(ctx, r.group)
 		})
 	}
 	wg.Go(func() {
@@ -331,7 +337,11 @@ func (a *app) runShares(ctx context.Context, errs chan<- error) (stop func()) {
 			errs <- fmt.Errorf("shared limits: %w", err)
 		}
 	})
-	return func() { cancel(); wg.Wait() }
+	return func() {
+		cancel()
+		wg.Wait()
+		a.leave(ctx, topics.Quota) // the group is named after its topic
+	}
 }
 
 func (a *app) shut() {

@@ -237,7 +237,7 @@ func (d *devStack) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := topics.Apply(ctx, conn.admin, changes); err != nil {
+	if err := topics.Apply(ctx, conn.client, changes); err != nil {
 		return err
 	}
 	if _, err := registerSchemas(ctx, d.cfg); err != nil {

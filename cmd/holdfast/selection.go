@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,12 +9,16 @@ import (
 	"holdfast.internal/internal/config"
 )
 
+// errNoConsole answers for a role that scripts may know already.
+var errNoConsole = errors.New("--role console: this version has no console; look with `holdfast lag`, `find` and `dlq list`, and see /metrics of `run`")
+
 // selection says which parts of a configuration this process runs.
 type selection struct {
 	role       string // all, processor, sink or outbox
 	sinks      []string
 	processors []string
 	instance   string
+	leave      bool // a stop ends the static membership
 	alone      bool // no other process shares the limits
 }
 
@@ -30,6 +35,9 @@ func (s selection) processor(name string) bool {
 // check refuses a selection that chooses nothing: its process would be ready
 // and healthy, and deliver nothing for as long as nobody looks.
 func (s selection) check(cfg *config.Config) error {
+	if s.role == "console" {
+		return exit(exitUsage, errNoConsole)
+	}
 	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, s.role) {
 		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", s.role, roles))
 	}

@@ -47,7 +47,7 @@ func topicApply(c *cobra.Command, g *globals, partitions int32) error {
 		}
 		ctx, cancel := g.bounded(c.Context())
 		defer cancel()
-		if err := topics.Apply(ctx, conn.admin, changes); err != nil {
+		if err := topics.Apply(ctx, conn.client, changes); err != nil {
 			return err
 		}
 		return printChanges(g, changes)
