@@ -136,7 +136,7 @@ func (b *bed) fill(ctx context.Context, partitions int32) error {
 	if err != nil {
 		return err
 	}
-	if err := topics.Apply(ctx, b.admin, changes); err != nil {
+	if err := topics.Apply(ctx, b.client, changes); err != nil {
 		return err
 	}
 	for _, c := range changes {

@@ -74,7 +74,7 @@ func (b *bench) create(count int32, names ...string) {
 	for i, name := range names {
 		changes[i] = topics.Change{Action: topics.Create, Topic: name, Partitions: count}
 	}
-	b.must(topics.Apply(b.ctx, b.box.Admin, changes))
+	b.must(topics.Apply(b.ctx, b.client, changes))
 }
 
 func (b *bench) must(err error) {

@@ -70,7 +70,7 @@ func setup(t *testing.T) *bench {
 	for _, name := range names {
 		made = append(made, topics.Change{Action: topics.Create, Topic: name, Partitions: 2})
 	}
-	b.must(topics.Apply(ctx, admin, made))
+	b.must(topics.Apply(ctx, client, made))
 	return b
 }
 

@@ -103,7 +103,7 @@ func realWorld(t *testing.T, partitions int32) (w *world, cfg Config) {
 	for i, topic := range all {
 		made[i] = topics.Change{Action: topics.Create, Topic: topic, Partitions: partitions}
 	}
-	if err := topics.Apply(t.Context(), admin, made); err != nil {
+	if err := topics.Apply(t.Context(), w.client, made); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), all...) })

@@ -4,25 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Apply makes the changes, with the broker's default replication factor, and
-// waits until the leaders of new partitions serve them, so that who writes to
-// them now is not refused. Doing it again is harmless.
-func Apply(ctx context.Context, admin *kadm.Client, changes []Change) error {
+// waits until every broker knows of the new partitions and their leaders serve
+// them, so that who writes to them now, or asks any broker for them, is not
+// refused. It waits until ctx ends at most. Doing it again is harmless.
+func Apply(ctx context.Context, client *kgo.Client, changes []Change) error {
+	admin := kadm.NewClient(client)
 	want := map[string]int32{}
 	for _, c := range changes {
 		if err := apply(ctx, admin, c, want); err != nil {
 			return fmt.Errorf("%s topic %s: %w", c.Action, c.Topic, err)
 		}
 	}
-	return settle(ctx, admin, want)
+	return settle(ctx, client, want)
 }
 
 // apply makes one change and notes in want how many partitions are there then.
@@ -79,61 +79,4 @@ func configured(ctx context.Context, admin *kadm.Client, c Change) error {
 		}
 	}
 	return nil
-}
-
-// settle waits until metadata shows every new partition with a leader, and the
-// leader serves it: brokers learn of topics a moment after the controller has
-// made them, on a busy machine seconds after, and a producer that meets an
-// unknown topic gives up within one.
-func settle(ctx context.Context, admin *kadm.Client, want map[string]int32) error {
-	if len(want) == 0 {
-		return nil
-	}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		served, err := serves(ctx, admin, want)
-		if err != nil {
-			return fmt.Errorf("wait for new topics: %w", err)
-		}
-		if served {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for new topics: %w", ctx.Err())
-		}
-	}
-}
-
-func serves(ctx context.Context, admin *kadm.Client, want map[string]int32) (bool, error) {
-	names := slices.Sorted(maps.Keys(want))
-	have, err := admin.ListTopics(fresh(ctx), names...)
-	if err != nil || !shows(have, want) {
-		return false, err
-	}
-	offsets, err := admin.ListStartOffsets(ctx, names...) // asks the leaders themselves
-	if err == nil {
-		err = offsets.Error()
-	}
-	if kerr.IsRetriable(err) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func shows(have kadm.TopicDetails, want map[string]int32) bool {
-	for name, count := range want {
-		t, ok := have[name]
-		if !ok || t.Err != nil || len(t.Partitions) < int(count) {
-			return false
-		}
-		for _, p := range t.Partitions {
-			if p.Err != nil || p.Leader < 0 {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -29,16 +29,17 @@ func processors() []topics.Processor {
 	return []topics.Processor{{Name: "invoice-command", In: "crm.invoice.v1", Out: "billing.invoice-command.v1"}}
 }
 
-// cluster is an empty broker that makes no topic by itself.
-func cluster(t *testing.T, opts ...kfake.Opt) *kadm.Client {
-	t.Helper()
-	_, admin := broker(t, opts...)
-	return admin
+
+// brokers is a cluster that makes no topic by itself.
+type brokers struct {
+	*kadm.Client
+	client *kgo.Client
+	fake   *kfake.Cluster
 }
 
-func broker(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, *kadm.Client) {
+func cluster(t *testing.T, opts ...kfake.Opt) brokers {
 	t.Helper()
-	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,21 +49,21 @@ func broker(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, *kadm.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return c, kadm.NewClient(client)
+	return brokers{kadm.NewClient(client), client, c}
 }
 
-func plan(t *testing.T, admin *kadm.Client) []topics.Change {
+func plan(t *testing.T, admin brokers) []topics.Change {
 	t.Helper()
-	changes, err := topics.Plan(t.Context(), admin, sinks(), processors(), 3)
+	changes, err := topics.Plan(t.Context(), admin.Client, sinks(), processors(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return changes
 }
 
-func apply(t *testing.T, admin *kadm.Client) {
+func apply(t *testing.T, admin brokers) {
 	t.Helper()
-	if err := topics.Apply(t.Context(), admin, plan(t, admin)); err != nil {
+	if err := topics.Apply(t.Context(), admin.client, plan(t, admin)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -89,14 +90,14 @@ func TestPlanOfAnEmptyCluster(t *testing.T) {
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if err := topics.Check(t.Context(), admin, sinks(), processors()); !errors.Is(err, topics.ErrMissing) || !strings.Contains(err.Error(), "holdfast topic apply") {
+	if err := topics.Check(t.Context(), admin.Client, sinks(), processors()); !errors.Is(err, topics.ErrMissing) || !strings.Contains(err.Error(), "holdfast topic apply") {
 		t.Errorf("check of an empty cluster: %v", err)
 	}
 	apply(t, admin)
 	if again := plan(t, admin); len(again) > 0 {
 		t.Errorf("after apply: %v", again)
 	}
-	if err := topics.Check(t.Context(), admin, sinks(), processors()); err != nil {
+	if err := topics.Check(t.Context(), admin.Client, sinks(), processors()); err != nil {
 		t.Errorf("check after apply: %v", err)
 	}
 }
@@ -129,7 +130,7 @@ func TestSourcesAreFollowed(t *testing.T) {
 	if _, err := admin.UpdatePartitions(t.Context(), 7, "billing.invoice-command.v1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := topics.Check(t.Context(), admin, sinks(), processors()); !errors.Is(err, topics.ErrMissing) || !strings.Contains(err.Error(), "has 7 partitions, this 5") {
+	if err := topics.Check(t.Context(), admin.Client, sinks(), processors()); !errors.Is(err, topics.ErrMissing) || !strings.Contains(err.Error(), "has 7 partitions, this 5") {
 		t.Errorf("check after the source grew: %v", err)
 	}
 	apply(t, admin)
@@ -167,7 +168,7 @@ func TestDrift(t *testing.T) {
 	if want := "retention.ms is 1000, not 3600000"; changes[0].Reason != want {
 		t.Errorf("reason %q, want %q", changes[0].Reason, want)
 	}
-	if err := topics.Check(t.Context(), admin, sinks(), processors()); err != nil {
+	if err := topics.Check(t.Context(), admin.Client, sinks(), processors()); err != nil {
 		t.Errorf("drift stops nothing: %v", err)
 	}
 	apply(t, admin)
@@ -182,7 +183,7 @@ func TestMorePartitionsThanTheSource(t *testing.T) {
 	if _, err := admin.CreateTopic(t.Context(), 9, -1, nil, "dlq.stripe-invoices"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := topics.Plan(t.Context(), admin, sinks(), processors(), 3)
+	_, err := topics.Plan(t.Context(), admin.Client, sinks(), processors(), 3)
 	if !errors.Is(err, topics.ErrUnequal) || !strings.Contains(err.Error(), "dlq.stripe-invoices has 9, its source billing.invoice-command.v1 only 3") {
 		t.Errorf("got %v", err)
 	}
@@ -194,7 +195,7 @@ func TestApplyObeysItsContext(t *testing.T) {
 	changes := plan(t, admin)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := topics.Apply(ctx, admin, changes); !errors.Is(err, context.Canceled) {
+	if err := topics.Apply(ctx, admin.client, changes); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -203,15 +204,31 @@ func TestApplyObeysItsContext(t *testing.T) {
 // first that it exists, then that they lead it; Apply returns when they serve it.
 func TestApplyWaitsForItsTopics(t *testing.T) {
 	t.Parallel()
-	fake, admin := broker(t)
+	admin := cluster(t)
 	const topic = "orders.v1"
-	unheard := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
-	unserved := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
-	if err := topics.Apply(t.Context(), admin, []topics.Change{{Action: topics.Create, Topic: topic, Partitions: 2}}); err != nil {
+	unheard := admin.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
+	unserved := admin.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 3})
+	if err := topics.Apply(t.Context(), admin.client, []topics.Change{{Action: topics.Create, Topic: topic, Partitions: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	if a, b := unheard.Hits(), unserved.Hits(); a != 3 || b != 3 {
 		t.Errorf("returned after %d answers without the topic and %d of leaders that did not know it, of 3 and 3", a, b)
+	}
+}
+
+// TestApplyWaitsForEveryBroker: whoever is asked next, it knows the topic.
+func TestApplyWaitsForEveryBroker(t *testing.T) {
+	t.Parallel()
+	admin := cluster(t, kfake.NumBrokers(3))
+	const topic = "orders.v1"
+	late := admin.fake.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Metadata}, Nodes: []int32{2}, Topic: topic, Err: kerr.UnknownTopicOrPartition, Count: 4,
+	})
+	if err := topics.Apply(t.Context(), admin.client, []topics.Change{{Action: topics.Create, Topic: topic, Partitions: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := late.Hits(); n != 4 {
+		t.Errorf("returned after the late broker had denied the topic %d times of 4", n)
 	}
 }
 
@@ -221,7 +238,7 @@ func TestApplyOfWhatSomebodyElseMade(t *testing.T) {
 	t.Parallel()
 	admin := cluster(t)
 	for _, n := range []int32{2, 7} {
-		if err := topics.Apply(t.Context(), admin, []topics.Change{{Action: topics.Create, Topic: "orders.v1", Partitions: n}}); err != nil {
+		if err := topics.Apply(t.Context(), admin.client, []topics.Change{{Action: topics.Create, Topic: "orders.v1", Partitions: n}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,7 +258,7 @@ func TestTier(t *testing.T) {
 	}
 }
 
-func counts(t *testing.T, admin *kadm.Client) map[string]int {
+func counts(t *testing.T, admin brokers) map[string]int {
 	t.Helper()
 	list, err := admin.ListTopics(t.Context())
 	if err != nil {
@@ -254,7 +271,7 @@ func counts(t *testing.T, admin *kadm.Client) map[string]int {
 	return n
 }
 
-func setting(t *testing.T, admin *kadm.Client, topic, key string) string {
+func setting(t *testing.T, admin brokers, topic, key string) string {
 	t.Helper()
 	described, err := admin.DescribeTopicConfigs(t.Context(), topic)
 	if err != nil {
@@ -268,7 +285,7 @@ func setting(t *testing.T, admin *kadm.Client, topic, key string) string {
 	return ""
 }
 
-func set(t *testing.T, admin *kadm.Client, topic, key, value string) {
+func set(t *testing.T, admin brokers, topic, key, value string) {
 	t.Helper()
 	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
 		t.Fatal(err)
