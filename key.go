@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"hash"
 )
 
 // IdempotencyKey is the one formula: base32 of a SHA-256 over the
@@ -13,23 +12,21 @@ import (
 // attempt, so a vendor sees the same key over restarts, tiers and redrives.
 // 52 characters of A-Z2-7.
 func IdempotencyKey(sink, eventID, step string, generation int) string {
-	h := sha256.New()
-	prefixed(h, sink)
-	prefixed(h, eventID)
+	var room [256]byte // enough for all but long ids; more goes to the heap
+	b := prefixed(room[:0], sink)
+	b = prefixed(b, eventID)
 	if step != "" {
-		prefixed(h, step)
+		b = prefixed(b, step)
 	}
 	if generation > 0 {
-		var b [8]byte
-		binary.BigEndian.PutUint64(b[:], uint64(generation))
-		h.Write(b[:])
+		b = binary.BigEndian.AppendUint64(b, uint64(generation))
 	}
-	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	var key [56]byte
+	base32.StdEncoding.Encode(key[:], sum[:])
+	return string(key[:52]) // without the padding
 }
 
-func prefixed(h hash.Hash, s string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-	h.Write(n[:])
-	h.Write([]byte(s))
+func prefixed(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 }

@@ -49,9 +49,14 @@ func NewHTTPClient(e Egress, o ClientOptions) *http.Client {
 		IdleConnTimeout:        idle,
 		ForceAttemptHTTP2:      true, // a DialContext of our own would turn it off
 	}
+	if !e.AllowHTTP {
+		// No wrapper around the transport: net/http would not know it, and keep
+		// a goroutine for the time-out of each request.
+		transport.RegisterProtocol("http", noPlainHTTP{})
+	}
 	return &http.Client{
 		Timeout:       o.Timeout,
-		Transport:     &schemeGuard{allowHTTP: e.AllowHTTP, next: transport},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -85,27 +85,14 @@ func reserved() []netip.Prefix {
 	}
 }
 
-// schemeGuard refuses anything but https (and http where allowed) before a
-// connection is looked for.
-type schemeGuard struct {
-	allowHTTP bool
-	next      http.RoundTripper
-}
+// noPlainHTTP is the transport of http where egress does not allow it: it
+// refuses before a connection is looked for.
+type noPlainHTTP struct{}
 
 // RoundTrip implements [http.RoundTripper].
-func (g *schemeGuard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if s := req.URL.Scheme; s != "https" && (s != "http" || !g.allowHTTP) {
-		if req.Body != nil {
-			_ = req.Body.Close()
-		}
-		return nil, errScheme
+func (noPlainHTTP) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
 	}
-	return g.next.RoundTrip(req)
-}
-
-// CloseIdleConnections lets [http.Client.CloseIdleConnections] reach the transport.
-func (g *schemeGuard) CloseIdleConnections() {
-	if c, ok := g.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
+	return nil, errScheme
 }

@@ -78,8 +78,7 @@ func TestOnlyWebSchemesAreSent(t *testing.T) {
 // is more than Go's resolver would let through.
 func guardedFakeClient(e Egress, reached *atomic.Int64) *http.Client {
 	client := NewHTTPClient(e, ClientOptions{})
-	guard, _ := client.Transport.(*schemeGuard)
-	transport, _ := guard.next.(*http.Transport)
+	transport, _ := client.Transport.(*http.Transport)
 	transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {

@@ -17,8 +17,7 @@ func countNew(n *atomic.Int64) func(net.Conn, http.ConnState) {
 }
 
 func transportOf(c *http.Client) *http.Transport {
-	guard, _ := c.Transport.(*schemeGuard)
-	transport, _ := guard.next.(*http.Transport)
+	transport, _ := c.Transport.(*http.Transport)
 	return transport
 }
 

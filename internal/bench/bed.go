@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type bed struct {
 	vendor  string
 	client  *kgo.Client
 	admin   *kadm.Client
+	profile string // folder for profiles, "" for none
 	stamp   string // distinguishes the topics of this run
 	made    []string
 	helpers []*helper
@@ -40,8 +42,8 @@ type helper struct {
 	stdin io.Closer
 }
 
-func newBed(ctx context.Context) (*bed, error) {
-	b := &bed{kind: "kafka", stamp: strconv.FormatInt(time.Now().Unix(), 36)}
+func newBed(ctx context.Context, o options) (*bed, error) {
+	b := &bed{kind: "kafka", profile: o.profile, stamp: strconv.FormatInt(time.Now().Unix(), 36)}
 	if err := b.start(ctx); err != nil {
 		b.close() //nolint:contextcheck // cleans up also when ctx has ended
 		return nil, err
@@ -188,6 +190,7 @@ type job struct {
 	Ordered  bool
 	Warm     int
 	Records  int
+	Profile  string // path to write profiles beside; "" for none
 }
 
 // run lets every contender of a case compete, in turns. What is compared ran
@@ -217,6 +220,9 @@ func (b *bed) compete(ctx context.Context, c benchCase, contender string) (figur
 	j := job{
 		Brokers: b.brokers, Vendor: b.vendor + "/" + c.Latency.String(), Source: b.source(c.Partitions), Sink: b.sink(c.Partitions),
 		InFlight: c.InFlight, Ordered: c.Ordered, Warm: c.warm(), Records: c.Records,
+	}
+	if b.profile != "" {
+		j.Profile = filepath.Join(b.profile, c.Name+"-"+contender)
 	}
 	if contender == serial && c.Latency > 0 {
 		j.Warm = 10 * int(c.Partitions)

@@ -39,12 +39,16 @@ func compete(ctx context.Context, name, text string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, giveUp)
 	defer cancel()
+	stopProfile, err := profile(j.Profile)
+	if err != nil {
+		return err
+	}
 	m := newMeter(j.Warm, j.Records)
 	failed := make(chan error, 1)
 	go func() { failed <- deliver(ctx, j, m) }()
 	f, err := m.result(ctx)
 	cancel()
-	if err := errors.Join(err, <-failed); err != nil {
+	if err := errors.Join(err, <-failed, stopProfile()); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(f)

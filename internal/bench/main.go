@@ -36,6 +36,7 @@ type options struct {
 	only    string
 	rounds  int
 	noGoals bool
+	profile string
 	be      string
 	job     string
 }
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.only, "case", "", "run the cases with this `name` or part of a name: 0ms, 50ms-ordered, hot")
 	flags.IntVar(&o.rounds, "rounds", 3, "repeat cases that the processor bounds; the median counts")
 	flags.BoolVar(&o.noGoals, "no-goals", false, "print the figures and judge nothing")
+	flags.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of every contender into this `folder`")
 	flags.StringVar(&o.be, "be", "", "what this process is; for the program's own use")
 	flags.StringVar(&o.job, "job", "", "what a contender is to do, as JSON; for the program's own use")
 	if err := flags.Parse(args); err != nil {
@@ -65,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 func drive(ctx context.Context, o options) error {
-	b, err := newBed(ctx)
+	b, err := newBed(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ const (
 	maxMetadata  = offsets.MaxMetadata / 2
 	spillAtOnce  = 256
 	blockedShare = 2 // of what memory holds, one part in this many must be blocked
+	// blockedSample is how many are looked at before all are: under full load
+	// memory is full for the best of reasons, and the look costs time.
+	blockedSample = 256
 )
 
 // spill moves what stands in the way to a tier, and what follows a dead letter
@@ -125,6 +128,7 @@ func (s *scheduler) blocked() []*task {
 		return nil // nothing else could be sent either
 	}
 	var found []*task
+	seen := 0
 	for _, sh := range s.shards {
 		if !sh.open || sh.gone {
 			continue
@@ -132,6 +136,9 @@ func (s *scheduler) blocked() []*task {
 		for i, t := range sh.tasks {
 			if e := sh.index.at(i); e.slot() == slotSource && s.waits(t, e) && !s.behindLive(sh, i) {
 				found = append(found, t)
+			}
+			if seen++; seen == blockedSample && 2*blockedShare*len(found) < seen {
+				return nil
 			}
 		}
 	}
