@@ -15,7 +15,7 @@ func profile(path string) (stop func() error, err error) {
 		return func() error { return nil }, nil
 	}
 	runtime.MemProfileRate = 64 << 10
-	cpu, err := os.Create(path + ".cpu") //nolint:gosec // a developer's own path
+	cpu, err := os.Create(path + ".cpu")
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func profile(path string) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		allocs, err := os.Create(path + ".allocs") //nolint:gosec // a developer's own path
+		allocs, err := os.Create(path + ".allocs")
 		if err != nil {
 			return errors.Join(err, cpu.Close())
 		}
