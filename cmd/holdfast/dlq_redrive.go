@@ -25,6 +25,8 @@ var (
 	errNoSelection = errors.New("name letters, or --sink or --processor")
 	errBoth        = errors.New("letters are named one by one, or chosen by flags, not both")
 	errTwoTopics   = errors.New("letters of one sink or processor at a time")
+	errStaleBoth   = errors.New("--allow-stale and --skip-stale exclude each other")
+	errStaleSink   = errors.New("--allow-stale and --skip-stale are for the letters of a sink")
 )
 
 // redriveResult is what `dlq redrive` prints; the first six names are an interface.
@@ -37,8 +39,11 @@ type redriveResult struct {
 	Skipped   []dlq.LeftOut `json:"skipped"`
 	Pending   int           `json:"pending"`
 	DeadAgain []string      `json:"dead_again"` // coordinates of the new letters
-	Stale     int           `json:"stale"`
-	DryRun    bool          `json:"dry_run"`
+	// Stale letters have a later record of their key that was delivered; of the
+	// unknown ones nobody can tell. Those that are left out are in Skipped too.
+	Stale        int  `json:"stale"`
+	StaleUnknown int  `json:"stale_unknown"`
+	DryRun       bool `json:"dry_run"`
 }
 
 // redriveFlags are those of redrive, discard, skip and ack.
@@ -48,6 +53,10 @@ type redriveFlags struct {
 	maxRedrives    int
 	dryRun, detach bool
 	all            bool
+
+	sends                 bool // redrive alone asks what is stale
+	allowStale, skipStale bool
+	budget                time.Duration
 }
 
 func (f *redriveFlags) add(c *cobra.Command) {
@@ -67,9 +76,13 @@ func dlqRedriveCommand(g *globals) *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  func(c *cobra.Command, args []string) error { return redrive(c.Context(), g, &f, args) },
 	}
+	f.sends = true
 	f.add(c)
 	c.Flags().IntVar(&f.maxRedrives, "max-redrives", 0, "skip letters redriven so often (default: dlq.max_redrives of the sink, or 3)")
 	c.Flags().BoolVar(&f.detach, "detach", false, "do not wait for the outcome")
+	c.Flags().BoolVar(&f.allowStale, "allow-stale", false, "send letters too of whose key a newer record was delivered (default: stale of the sink)")
+	c.Flags().BoolVar(&f.skipStale, "skip-stale", false, "leave them out, and those of which nobody can tell")
+	c.Flags().DurationVar(&f.budget, "budget", dlq.StaleBudget().Time, "read no longer than this to find stale letters")
 	return c
 }
 
@@ -79,7 +92,7 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 		return err
 	}
 	defer a.conn.close()
-	result := redriveResult{Matched: a.plan.Matched, Skipped: a.plan.Skipped, Stale: a.plan.Stale, DryRun: f.dryRun}
+	result := redriveResult{Matched: a.plan.Matched, Skipped: a.plan.Skipped, Stale: a.plan.Stale, StaleUnknown: a.plan.StaleUnknown, DryRun: f.dryRun}
 	a.explain(g)
 	if f.dryRun || a.plan.Sendable() == 0 {
 		return printRedrive(g, result)
@@ -144,7 +157,11 @@ func planAct(ctx context.Context, g *globals, f *redriveFlags, args []string) (*
 		return nil, err
 	}
 	a := &act{conn: conn, box: conn.box(target)}
-	a.plan, err = a.box.Plan(ctx, dlq.Selection{Filter: filter, At: at, Limit: f.limit, MaxRedrives: f.limitOf(conn, target)})
+	budget := dlq.StaleBudget()
+	budget.Time = f.budget
+	a.plan, err = a.box.Plan(ctx, dlq.Selection{
+		Filter: filter, At: at, Limit: f.limit, MaxRedrives: f.limitOf(conn, target), Stale: f.staleOf(conn, target), StaleBudget: budget,
+	})
 	if err != nil {
 		conn.close()
 		return nil, dlqError(err)
@@ -159,6 +176,10 @@ func (f *redriveFlags) check(g *globals, args []string) error {
 		return exit(exitUsage, errNoSelection)
 	case len(args) > 0 && (filtered || f.all):
 		return exit(exitUsage, errBoth)
+	case f.allowStale && f.skipStale:
+		return exit(exitUsage, errStaleBoth)
+	case f.processor != "" && (f.allowStale || f.skipStale):
+		return exit(exitUsage, errStaleSink)
 	case !f.dryRun && !g.yes && !g.canAsk():
 		return exit(exitRefused, errRefused)
 	case !f.dryRun && strings.TrimSpace(f.reason) == "":
@@ -210,6 +231,24 @@ func (f *redriveFlags) limitOf(conn *connection, target dlq.Target) int {
 	return limit
 }
 
+// staleOf is what to do with stale letters of the target.
+func (f *redriveFlags) staleOf(conn *connection, target dlq.Target) dlq.Stale {
+	switch {
+	case !f.sends:
+		return dlq.StaleUnasked
+	case f.allowStale:
+		return dlq.StaleSend
+	case f.skipStale:
+		return dlq.StaleSkip
+	}
+	for _, s := range conn.cfg.Sinks {
+		if !target.Processor && s.Name == target.Name {
+			return dlq.Stale(s.Stale)
+		}
+	}
+	return dlq.StaleUnasked
+}
+
 // explain tells the plan to the person.
 func (a *act) explain(g *globals) {
 	g.note("%s, frozen at %s: %d match, %d to go, %d skipped",
@@ -223,6 +262,12 @@ func (a *act) explain(g *globals) {
 	}
 	for _, reason := range order {
 		g.note("  %d skipped: %s", reasons[reason], reason)
+	}
+	if n := a.plan.Stale; n > 0 {
+		g.note("  %d are stale: a newer record of the same key was delivered meanwhile (--skip-stale, --allow-stale)", n)
+	}
+	if n := a.plan.StaleUnknown; n > 0 {
+		g.note("  %d may be stale: nobody can tell (--skip-stale, --allow-stale; --budget reads on)", n)
 	}
 	if a.plan.Parked > 0 {
 		g.note("  %d wait behind a dead letter of their key, and follow it by themselves", a.plan.Parked)

@@ -15,20 +15,21 @@ import (
 type sinkKind struct {
 	config func() any
 	open   func(config.Section, sinks.Deps) (sinks.Sink, error)
+	stale  func(config any) string // what becomes of stale letters unless the configuration says it
 }
 
 // sinkKinds lists every kind. Keep it sorted.
 func sinkKinds() map[string]sinkKind {
 	return map[string]sinkKind{
-		"http":   kind(http.New),
-		"stripe": kind(stripe.New),
-		"table":  kind(table.New),
+		"http":   kind(http.New, standsAlone[http.Config]),
+		"stripe": kind(stripe.New, standsAlone[stripe.Config]),
+		"table":  kind(table.New, newestWins),
 	}
 }
 
 // kind adapts a typed constructor, so that a configuration is decoded into the
 // kind's own type and checked before anything starts.
-func kind[C any, S sinks.Sink](open func(C, sinks.Deps) (S, error)) sinkKind {
+func kind[C any, S sinks.Sink](open func(C, sinks.Deps) (S, error), stale func(*C) string) sinkKind {
 	return sinkKind{
 		config: func() any { return new(C) },
 		open: func(section config.Section, d sinks.Deps) (sinks.Sink, error) {
@@ -38,14 +39,33 @@ func kind[C any, S sinks.Sink](open func(C, sinks.Deps) (S, error)) sinkKind {
 			}
 			return open(c, d)
 		},
+		stale: func(c any) string {
+			own, ok := c.(*C)
+			if !ok {
+				return config.StaleSkip
+			}
+			return stale(own)
+		},
 	}
+}
+
+// standsAlone is a kind whose requests undo nothing that came after them.
+func standsAlone[C any](*C) string { return config.StaleSend }
+
+// newestWins is true of a table that knows by a version which row is newer;
+// without one, each record replaces the last.
+func newestWins(c *table.Config) string {
+	if c.Version == "" {
+		return config.StaleSkip
+	}
+	return config.StaleSend
 }
 
 // known is what a configuration may name.
 func known() config.Known {
 	k := config.Known{Sinks: map[string]config.Kind{}, Processors: map[string]config.Transform{}, Topics: map[string]string{}}
 	for name, kind := range sinkKinds() {
-		k.Sinks[name] = config.Kind{Config: kind.config}
+		k.Sinks[name] = config.Kind{Config: kind.config, Stale: kind.stale}
 	}
 	for name, p := range processorTypes() {
 		k.Processors[name] = config.Transform{In: p.in, Out: p.out}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -83,15 +84,15 @@ func (d *document) build(known Known) *Config {
 		d.decode(path, only(values, keys(reflect.TypeFor[Sink]())), &s)
 		s.fill()
 		s.Section = Section{doc: d, path: path, values: values}
-		d.kind(path, s, known.Sinks)
+		d.kind(path, &s, known.Sinks)
 		cfg.Sinks = append(cfg.Sinks, s)
 	}
 	d.relocate(&cfg)
 	return &cfg
 }
 
-// kind lets the sink's own Config judge its keys.
-func (d *document) kind(path string, s Sink, kinds map[string]Kind) {
+// kind lets the sink's own Config judge its keys, and say what depends on the kind.
+func (d *document) kind(path string, s *Sink, kinds map[string]Kind) {
 	k, ok := kinds[s.Kind]
 	if !ok {
 		return
@@ -101,6 +102,10 @@ func (d *document) kind(path string, s Sink, kinds map[string]Kind) {
 	if v, ok := own.(interface{ Validate() error }); ok {
 		d.wrap(path, v.Validate())
 	}
+	if s.Stale == "" && k.Stale != nil {
+		s.Stale = k.Stale(own)
+	}
+	s.Stale = cmp.Or(s.Stale, StaleSend)
 }
 
 // relocate makes relative names of PEM files start at the configuration file.

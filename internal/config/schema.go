@@ -20,6 +20,8 @@ type Kind struct {
 	// Its keys are those of its yaml tags; it may have Validate() error, whose
 	// errors begin with the key they are about: "auth.api_key: must be given".
 	Config func() any
+	// Stale is the default of stale, send or skip, by the kind's Config; nil is send.
+	Stale func(config any) string
 }
 
 // Patterns of scalars that have a grammar. They let references through, for

@@ -21,7 +21,8 @@ type Sink struct {
 	// OnDeadLetter is continue (the default), or park: what follows a
 	// dead-lettered record of its key waits behind it.
 	OnDeadLetter string `yaml:"on_dead_letter" jsonschema:"enum=continue,enum=park"`
-	// Stale says what a redrive does with a letter whose key was delivered again meanwhile: send (the default) or skip.
+	// Stale says what a redrive does with a letter of whose key a later record was delivered: send it, or skip it. The
+	// default is the kind's: send where records stand alone or carry a version, skip where each replaces the last.
 	Stale string `yaml:"stale" jsonschema:"enum=send,enum=skip"`
 	// Start is where a new sink begins to read: earliest (the default) or latest.
 	Start string `yaml:"start" jsonschema:"enum=earliest,enum=latest"`
@@ -102,6 +103,7 @@ const (
 	Park     = "park"
 
 	StaleSend = "send"
+	StaleSkip = "skip"
 
 	StartEarliest = "earliest"
 	StartLatest   = "latest"
@@ -115,7 +117,6 @@ func defaultSink() Sink {
 		Retry:        Retry{MaxAge: 7 * 24 * time.Hour},
 		DLQ:          DLQ{MaxRedrives: 3},
 		OnDeadLetter: Continue,
-		Stale:        StaleSend,
 		Start:        StartEarliest,
 		Timeout:      30 * time.Second,
 		Breaker:      Breaker{Enabled: true, MaxSuspect: 24 * time.Hour, DeadLetterBudget: 1000},

@@ -90,7 +90,7 @@ func TestListTreatsEqualCopiesAsOne(t *testing.T) {
 	b := setup(t)
 	again := func(e *record.Envelope) { e.Redrive = record.Redrive{Job: "rd-0", Count: 1} }
 	b.bury(b.letter("k", 7), b.letter("k", 7), b.letter("k", 7, again), b.letter("k", 8))
-	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0, 2, 3}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0, 2, 3}) {
 		t.Errorf("offsets %v, want 0, 2 and 3: the second is a copy of the first, the third a letter after a redrive", got)
 	}
 }
@@ -122,11 +122,11 @@ func TestListFilters(t *testing.T) {
 		"until":           {dlq.Filter{Until: late}, []int64{0, 1}},
 		"since and until": {dlq.Filter{Since: late, Until: late}, nil},
 	} {
-		if got := offsets(b.list(dlq.ListOptions{Filter: c.filter})); !slices.Equal(got, c.want) {
+		if got := offsetsOf(b.list(dlq.ListOptions{Filter: c.filter})); !slices.Equal(got, c.want) {
 			t.Errorf("%s: offsets %v, want %v", name, got, c.want)
 		}
 	}
-	if got := offsets(b.list(dlq.ListOptions{Limit: 2})); !slices.Equal(got, []int64{0, 1}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{Limit: 2})); !slices.Equal(got, []int64{0, 1}) {
 		t.Errorf("limit: offsets %v", got)
 	}
 }
@@ -144,7 +144,7 @@ func TestListOfAnEmptyTopicAndOfNone(t *testing.T) {
 	}
 }
 
-func offsets(letters []dlq.Letter) []int64 {
+func offsetsOf(letters []dlq.Letter) []int64 {
 	var out []int64
 	for i := range letters {
 		out = append(out, letters[i].Offset)

@@ -82,7 +82,7 @@ func (s *Sent) add(records []*kgo.Record, count int) {
 // is written to where it goes next before it is settled where it was, so what
 // the offsets call settled is found by the reading that follows.
 func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
-	settled, err := Committed(ctx, s.box.Admin, s.box.Target.Group())
+	settled, err := Settled(ctx, s.box.Admin, s.box.Target.Group())
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -93,16 +93,13 @@ func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
 	if err := s.follow(ctx); err != nil {
 		return Outcome{}, err
 	}
-	o := Outcome{Sent: s.Count}
-	if !whole { // what looks delivered may lie in a dead-letter topic that cannot be read yet
-		settled = func(string, int32) int64 { return -1 }
-	}
+	o := Outcome{Sent: s.Count} // not whole: what looks delivered may lie in a dead-letter topic that cannot be read yet
 	for _, j := range s.journeys {
 		switch {
 		case j.topic == s.box.Target.Letters():
 			o.Failed++
 			o.DeadAgain = append(o.DeadAgain, holdfast.Coordinates{Topic: j.topic, Partition: j.partition, Offset: j.offset}.String())
-		case settled(j.topic, j.partition) > j.offset:
+		case whole && settled(j.topic, j.partition).Has(j.offset):
 			o.Delivered++
 		default:
 			o.Pending++

@@ -1,6 +1,7 @@
 package dlq
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -31,6 +32,11 @@ type Selection struct {
 	Limit int
 	// MaxRedrives is the loop guard; 0 is [MaxRedrives], below 0 lets none pass.
 	MaxRedrives int
+	// Stale says what to do with stale letters; by default nobody looks for them.
+	Stale Stale
+	// StaleBudget bounds what is read to find them, over all partitions, each
+	// of which gets an equal share; zero fields are no bound.
+	StaleBudget scan.Budget
 }
 
 // LeftOut is a letter that was chosen and will not be sent.
@@ -48,8 +54,9 @@ type Plan struct {
 	FrozenAt time.Time
 	Matched  int
 	Skipped  []LeftOut
-	// Stale counts the letters that a later record of their key overtook.
-	Stale int
+	// Stale counts the letters of whose key a later record was delivered, and
+	// StaleUnknown those of which nobody can tell. Both are skipped, or sent.
+	Stale, StaleUnknown int
 	// Parked counts records that the filter matches and that wait behind a
 	// letter of their key: they follow it by themselves, and an act reaches
 	// them only by name.
@@ -85,6 +92,10 @@ func (b *Box) Plan(ctx context.Context, s Selection) (*Plan, error) {
 	if s.MaxRedrives == 0 {
 		s.MaxRedrives = MaxRedrives
 	}
+	stale, err := b.watchStale(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	extents, err := scan.Measure(ctx, b.Admin, b.Target.Letters())
 	if err != nil {
 		return nil, err
@@ -95,6 +106,11 @@ func (b *Box) Plan(ctx context.Context, s Selection) (*Plan, error) {
 		return nil, err
 	}
 	whole := extents.Whole()
+	if stale != nil {
+		if err := stale.begin(ctx, len(whole[b.Target.Letters()])); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range slices.Sorted(maps.Keys(whole[b.Target.Letters()])) {
 		if s.Limit > 0 && plan.Matched >= s.Limit {
 			break
@@ -106,7 +122,13 @@ func (b *Box) Plan(ctx context.Context, s Selection) (*Plan, error) {
 		if err := b.read(ctx, whole.Only(p), pick.take); err != nil {
 			return nil, err
 		}
-		pick.into(plan)
+		chosen := pick.choose(plan)
+		if stale != nil {
+			if err := stale.judge(ctx, p, chosen, pick.order); err != nil {
+				return nil, err
+			}
+		}
+		pick.into(plan, chosen)
 	}
 	return plan, b.missing(plan, s.At)
 }
@@ -163,7 +185,10 @@ type group struct {
 	parked  bool
 	matched bool
 	skipped LeftOut
-	again   int // redrives so far
+	again   int    // redrives so far
+	name    []byte // the key of a chosen letter; nil for none
+	stale   bool
+	doubt   string // why nobody can tell whether it is stale
 }
 
 func (p *picker) take(r *kgo.Record, e *record.Envelope) error {
@@ -183,14 +208,15 @@ func (p *picker) take(r *kgo.Record, e *record.Envelope) error {
 	named := p.wanted[r.Offset]
 	if named || len(p.selection.At) == 0 && p.selection.Filter.match(e, r.Timestamp) {
 		g.matched = true
+		g.name = bytes.Clone(e.Event.Key)
 		g.skipped = LeftOut{Letter: e.At.String(), EventID: e.Event.ID, Key: KeyText(e.Event.Key)}
 	}
 	return nil
 }
 
-// into adds what was chosen to the plan, in the order of sending.
-func (p *picker) into(plan *Plan) {
-	var refs []ref
+// choose counts what matches and returns what may be sent.
+func (p *picker) choose(plan *Plan) []*group {
+	var chosen []*group
 	for _, g := range p.order {
 		if !g.matched || g.state.Closed() && len(p.selection.At) == 0 {
 			continue
@@ -204,8 +230,29 @@ func (p *picker) into(plan *Plan) {
 		}
 		plan.Matched++
 		if reason := g.refusal(p.selection.MaxRedrives); reason != "" {
-			g.skipped.Reason = reason
-			plan.Skipped = append(plan.Skipped, g.skipped)
+			plan.skip(g, reason)
+			continue
+		}
+		chosen = append(chosen, g)
+	}
+	return chosen
+}
+
+// into adds what was chosen to the plan, in the order of sending.
+func (p *picker) into(plan *Plan, chosen []*group) {
+	var refs []ref
+	for _, g := range chosen {
+		reason := ""
+		switch {
+		case g.stale:
+			plan.Stale++
+			reason = reasonStale
+		case g.doubt != "":
+			plan.StaleUnknown++
+			reason = reasonDoubt(g.doubt)
+		}
+		if reason != "" && p.selection.Stale == StaleSkip {
+			plan.skip(g, reason)
 			continue
 		}
 		refs = append(refs, g.ref)
@@ -214,6 +261,11 @@ func (p *picker) into(plan *Plan) {
 		inOrder(refs)
 		plan.letters[p.partition] = refs
 	}
+}
+
+func (p *Plan) skip(g *group, reason string) {
+	g.skipped.Reason = reason
+	p.Skipped = append(p.Skipped, g.skipped)
 }
 
 // refusal says why a letter is not sent, or "".

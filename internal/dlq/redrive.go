@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal"
@@ -295,42 +294,4 @@ func (b *Box) load(ctx context.Context, partition int32, chunk []ref) ([]*record
 		}
 	}
 	return letters, nil
-}
-
-// Committed returns how far a group has settled, by topic and partition: the
-// next offset, or -1 where it has settled nothing.
-func Committed(ctx context.Context, admin *kadm.Client, group string) (func(topic string, partition int32) int64, error) {
-	offsets, err := fetchOffsets(ctx, admin, group)
-	if err != nil {
-		return nil, fmt.Errorf("offsets of %s: %w", group, err)
-	}
-	return func(topic string, partition int32) int64 {
-		o, ok := offsets.Lookup(topic, partition)
-		if !ok || o.Err != nil {
-			return -1
-		}
-		return o.At
-	}, nil
-}
-
-// fetchOffsets waits for a coordinator: a new cluster has none for a moment.
-func fetchOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
-	defer cancel()
-	for {
-		offsets, err := admin.FetchOffsets(ctx, group)
-		if errors.Is(err, kerr.GroupIDNotFound) { // nobody has worked yet
-			return nil, nil
-		}
-		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
-			return offsets, err
-		}
-		timer := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, err
-		case <-timer.C:
-		}
-	}
 }

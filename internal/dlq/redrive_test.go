@@ -162,7 +162,7 @@ func TestRedriveOfNamedLetters(t *testing.T) {
 	if sent.Count != 1 {
 		t.Errorf("sent %d", sent.Count)
 	}
-	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0, 3}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0, 3}) {
 		t.Errorf("open: %v, want 0 and 3", got)
 	}
 	plan := b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(1), b.at(3)}})
@@ -197,7 +197,7 @@ func TestPlanIsFrozen(t *testing.T) {
 	plan := b.plan(dlq.Selection{})
 	b.bury(b.letter("k", 2))
 	b.redrive(plan)
-	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{1}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{1}) {
 		t.Errorf("open: %v, want the later one alone", got)
 	}
 }
@@ -296,7 +296,7 @@ func TestDiscardAndAcknowledge(t *testing.T) {
 	if n != 1 || len(b.all(b.box.Target.Redrive())) != 0 {
 		t.Errorf("noted %d", n)
 	}
-	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{2}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{2}) {
 		t.Errorf("open: %v", got)
 	}
 	if plan := b.plan(dlq.Selection{}); plan.Sendable() != 2 {
@@ -376,7 +376,7 @@ func TestParkedRecordsAreNoOpenLetters(t *testing.T) {
 		e.Park(b.at(0))
 	}
 	b.bury(b.letter("k", 1), b.letter("k", 2, waits), b.letter("k", 3, waits))
-	if got := offsets(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0}) {
+	if got := offsetsOf(b.list(dlq.ListOptions{})); !slices.Equal(got, []int64{0}) {
 		t.Errorf("open: %v, want the dead one", got)
 	}
 	all := b.list(dlq.ListOptions{All: true})

@@ -24,6 +24,9 @@ type Target struct {
 	// Tiers are a sink's retry delays; a processor has none.
 	Tiers     []time.Duration
 	Processor bool
+	// FromLatest says that it began at the end of its source: what lay there
+	// before is none of its business.
+	FromLatest bool
 }
 
 // Letters names its dead-letter topic.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
@@ -69,16 +71,18 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 
 func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag, error) {
 	lag := Lag{Sink: t.Name, Retry: map[string]Tier{}}
-	settled, err := dlq.Committed(ctx, l.Admin, t.Group())
+	settled, err := dlq.Settled(ctx, l.Admin, t.Group())
 	if err != nil {
 		return lag, err
 	}
-	unsettled := func(topic string, p int32) (int64, bool) { at := settled(topic, p); return at, at >= 0 }
-	source, err := l.count(ctx, budget, unsettled, t.Source)
+	if t.FromLatest {
+		settled = fromLatest(settled, t.Source)
+	}
+	source, err := l.count(ctx, budget, settled, t.Source)
 	if err != nil {
 		return lag, err
 	}
-	own, err := l.count(ctx, budget, unsettled, append(t.Retry(), t.Redrive())...)
+	own, err := l.count(ctx, budget, settled, append(t.Retry(), t.Redrive())...)
 	if err != nil {
 		return lag, err
 	}
@@ -88,8 +92,7 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 		lag.Retry[topics.Tier(tier)] = own.tiers[topics.Retry(t.Name, tier)]
 	}
 	beyond := func(origin holdfast.Coordinates) bool {
-		at, ok := unsettled(origin.Topic, origin.Partition)
-		return origin.Topic == t.Source && (!ok || origin.Offset >= at)
+		return origin.Topic == t.Source && !settled(origin.Topic, origin.Partition).Has(origin.Offset)
 	}
 	if err := l.letters(ctx, t, budget, beyond, &own, &lag); err != nil {
 		return lag, err
@@ -102,6 +105,18 @@ func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag
 	}
 	lag.Live = max(0, lag.Live)
 	return lag, nil
+}
+
+// fromLatest settles what lay in a source before its sink came: one that starts
+// at the end, and has not started, has nothing to do there.
+func fromLatest(settled settledFunc, source string) settledFunc {
+	all, _ := offsets.ReadSettled(math.MaxInt64, "") // no metadata, no error
+	return func(topic string, p int32) offsets.Settled {
+		if s := settled(topic, p); topic != source || s.Head() >= 0 {
+			return s
+		}
+		return all
+	}
 }
 
 // letters counts the open dead letters, and what is parked behind them. A
@@ -145,15 +160,17 @@ type counts struct {
 // count reads what is not settled: offsets alone would count the markers of
 // transactions too. Where the budget ends first, a topic's count is the
 // distance of its offsets.
-func (l *Lookup) count(ctx context.Context, budget scan.Budget, from func(string, int32) (int64, bool), names ...string) (counts, error) {
+func (l *Lookup) count(ctx context.Context, budget scan.Budget, settled settledFunc, names ...string) (counts, error) {
 	c := counts{tiers: map[string]Tier{}, keys: map[uint64]struct{}{}}
 	extents, err := scan.MeasureExisting(ctx, l.Admin, names...)
 	if err != nil {
 		return c, err
 	}
-	ranges, now := extents.From(from), l.now()
+	ranges, now := extents.From(func(topic string, p int32) (int64, bool) { return settled(topic, p).Head(), true }), l.now()
 	result, err := l.Scanner.Read(ctx, ranges, budget, func(r *kgo.Record) error {
-		c.add(r, now)
+		if !settled(r.Topic, r.Partition).Has(r.Offset) {
+			c.add(r, now)
+		}
 		return nil
 	})
 	if c.partial = result.Partial; c.partial != "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/scan"
 )
@@ -29,14 +30,17 @@ func (l *Lookup) now() time.Time {
 	return l.Now()
 }
 
+// settledFunc says what a group has settled of a partition.
+type settledFunc = func(topic string, partition int32) offsets.Settled
+
 // group is what Kafka knows of a consumer group.
 type group struct {
-	settled func(topic string, partition int32) int64
+	settled settledFunc
 	busy    bool // somebody works
 }
 
 func (l *Lookup) group(ctx context.Context, name string) (group, error) {
-	settled, err := dlq.Committed(ctx, l.Admin, name)
+	settled, err := dlq.Settled(ctx, l.Admin, name)
 	if err != nil {
 		return group{}, err
 	}

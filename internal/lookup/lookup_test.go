@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/lookup"
 	"holdfast.internal/internal/record"
@@ -316,6 +317,57 @@ func TestLagCountsARecordWhereItLiesNow(t *testing.T) {
 	b.must(err)
 	if l := lags[0]; l.Live != 1 || l.Retry["1m"].Waiting != 1 || l.DLQ != 1 {
 		t.Errorf("%+v", l)
+	}
+}
+
+// A sink that starts at the end of its source has nothing to do with what lay
+// there before it came; once it has begun, what comes after is its own.
+func TestLagOfASinkThatStartsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.look.Targets[1].FromLatest = true
+	live := func() int64 {
+		t.Helper()
+		lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+		b.must(err)
+		return lags[0].Live
+	}
+	b.invoice("e1", "a")
+	b.invoice("e2", "b")
+	if got := live(); got != 0 {
+		t.Errorf("before it began: live %d", got)
+	}
+	b.settle(b.sink, b.sink.Source, 1)
+	if got := live(); got != 1 {
+		t.Errorf("once it has begun: live %d, want 1", got)
+	}
+}
+
+// What is finished beyond the committed offset is neither live nor waiting.
+func TestLagBelievesTheMetadataOfCommits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tracker, err := offsets.New(0, "")
+	b.must(err)
+	for at := range int64(4) {
+		b.invoice("e"+strconv.FormatInt(at, 10), "k")
+		tracker.Add(at)
+	}
+	tracker.Finish(1)
+	tracker.Finish(3)
+	head, metadata, _ := tracker.Commit()
+	at := kadm.Offset{Topic: b.sink.Source, Partition: 1, At: head, LeaderEpoch: -1, Metadata: metadata}
+	_, err = b.look.Admin.CommitOffsets(b.ctx, b.sink.Group(), kadm.Offsets{b.sink.Source: {1: at}})
+	b.must(err)
+	lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+	b.must(err)
+	if lags[0].Live != 2 {
+		t.Errorf("live %d, want 2", lags[0].Live)
+	}
+	for id, want := range map[string]lookup.State{"e0": lookup.Waiting, "e1": lookup.Delivered, "e2": lookup.Waiting, "e3": lookup.Delivered} {
+		if m := b.one(id); m.State != want {
+			t.Errorf("%s is %s, want %s", id, m.State, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 )
@@ -27,8 +28,8 @@ const (
 type facts struct {
 	target      dlq.Target
 	last        sighting
-	settled     int64 // the group's next offset there; -1 if it has none
-	busy        bool  // the group has members
+	settled     offsets.Settled // by the group, where it lies
+	busy        bool            // the group has members
 	disposition dlq.State
 	receipt     bool // the vendor's answer came after the last move
 	now         time.Time
@@ -42,13 +43,13 @@ func (f facts) judge() (State, string) {
 	switch {
 	case at.Topic == f.target.Letters():
 		return f.dead()
-	case f.settled > at.Offset:
+	case f.settled.Has(at.Offset):
 		return Delivered, ""
 	case f.receipt:
 		return Delivered, "the vendor answered; its offset is settled with those before it"
 	case slices.Contains(f.target.Retry(), at.Topic):
 		return f.inTier()
-	case f.busy && (f.settled == at.Offset):
+	case f.busy && f.settled.Head() == at.Offset:
 		return InFlight, ""
 	case !f.busy:
 		return Waiting, "no worker of " + f.target.Group() + " is running"
@@ -88,7 +89,7 @@ func (f facts) inTier() (State, string) {
 	switch {
 	case !f.busy:
 		return Retry, "due; no worker of " + f.target.Group() + " is running"
-	case f.settled == f.last.at.Offset:
+	case f.settled.Head() == f.last.at.Offset:
 		return InFlight, "due"
 	default:
 		return Retry, fmt.Sprintf("due for %s", f.now.Sub(e.Due).Round(time.Second))

@@ -5,9 +5,16 @@ import (
 	"time"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 )
+
+// upTo is a commit without metadata.
+func upTo(offset int64) offsets.Settled {
+	s, _ := offsets.ReadSettled(offset, "") // no metadata, no error
+	return s
+}
 
 func TestStateFollowsFromOffsets(t *testing.T) {
 	t.Parallel()
@@ -23,20 +30,20 @@ func TestStateFollowsFromOffsets(t *testing.T) {
 		f    facts
 		want State
 	}{
-		"before the committed offset":              {facts{last: at("src", record.Envelope{}), settled: 6}, Delivered},
-		"the next one, and somebody works":         {facts{last: at("src", record.Envelope{}), settled: 5, busy: true}, InFlight},
-		"the next one, and nobody works":           {facts{last: at("src", record.Envelope{}), settled: 5}, Waiting},
-		"further on":                               {facts{last: at("src", record.Envelope{}), settled: 2, busy: true}, Waiting},
-		"nothing committed yet":                    {facts{last: at("src", record.Envelope{}), settled: -1, busy: true}, Waiting},
-		"beyond the committed one, with a receipt": {facts{last: at("src", record.Envelope{}), settled: 2, receipt: true}, Delivered},
-		"in a tier, due later":                     {facts{last: at("retry.s.1m", later), settled: 5, busy: true}, Retry},
-		"in a tier, due, and the next":             {facts{last: at("retry.s.1m", failed), settled: 5, busy: true}, InFlight},
-		"in a tier, due, behind others":            {facts{last: at("retry.s.1m", failed), settled: 2, busy: true}, Retry},
-		"in a tier, due, and nobody works":         {facts{last: at("retry.s.1m", failed), settled: 5}, Retry},
-		"in a tier without a failure of its own":   {facts{last: at("retry.s.1m", record.Envelope{}), settled: 5}, Parked},
-		"delivered from a tier":                    {facts{last: at("retry.s.1m", failed), settled: 6}, Delivered},
-		"redriven, not read yet":                   {facts{last: at("redrive.s", failed), settled: 1}, Waiting},
-		"dead":                                     {facts{last: at("dlq.s", failed), settled: -1}, Dead},
+		"before the committed offset":              {facts{last: at("src", record.Envelope{}), settled: upTo(6)}, Delivered},
+		"the next one, and somebody works":         {facts{last: at("src", record.Envelope{}), settled: upTo(5), busy: true}, InFlight},
+		"the next one, and nobody works":           {facts{last: at("src", record.Envelope{}), settled: upTo(5)}, Waiting},
+		"further on":                               {facts{last: at("src", record.Envelope{}), settled: upTo(2), busy: true}, Waiting},
+		"nothing committed yet":                    {facts{last: at("src", record.Envelope{}), settled: upTo(-1), busy: true}, Waiting},
+		"beyond the committed one, with a receipt": {facts{last: at("src", record.Envelope{}), settled: upTo(2), receipt: true}, Delivered},
+		"in a tier, due later":                     {facts{last: at("retry.s.1m", later), settled: upTo(5), busy: true}, Retry},
+		"in a tier, due, and the next":             {facts{last: at("retry.s.1m", failed), settled: upTo(5), busy: true}, InFlight},
+		"in a tier, due, behind others":            {facts{last: at("retry.s.1m", failed), settled: upTo(2), busy: true}, Retry},
+		"in a tier, due, and nobody works":         {facts{last: at("retry.s.1m", failed), settled: upTo(5)}, Retry},
+		"in a tier without a failure of its own":   {facts{last: at("retry.s.1m", record.Envelope{}), settled: upTo(5)}, Parked},
+		"delivered from a tier":                    {facts{last: at("retry.s.1m", failed), settled: upTo(6)}, Delivered},
+		"redriven, not read yet":                   {facts{last: at("redrive.s", failed), settled: upTo(1)}, Waiting},
+		"dead":                                     {facts{last: at("dlq.s", failed), settled: upTo(-1)}, Dead},
 		"dead, and looked after":                   {facts{last: at("dlq.s", failed), disposition: dlq.Acknowledged}, Dead},
 		"discarded":                                {facts{last: at("dlq.s", failed), disposition: dlq.Discarded}, Discarded},
 		"redriven, and its new copy was not found": {facts{last: at("dlq.s", failed), disposition: dlq.Redriven}, Waiting},
