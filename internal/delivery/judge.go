@@ -79,8 +79,8 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 }
 
 // holdScope keeps a tenant or the whole sink from sending. It reports for how
-// long, and whether nothing was held before.
-func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration) (time.Duration, bool) {
+// long, and whether people are to be told.
+func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration) (held time.Duration, tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := &s.hold
@@ -91,9 +91,9 @@ func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration)
 		wait = h.backoff()
 	}
 	now := time.Now()
-	began := h.extend(now, now.Add(wait))
+	tell = h.extend(now, now.Add(wait))
 	s.alarmAt(h.until)
-	return wait, began
+	return wait, tell
 }
 
 // freeSince returns the later of t and the end of the last hold: lateness

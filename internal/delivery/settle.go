@@ -210,8 +210,8 @@ func (w *Worker) hold(scope holdfast.Scope, t *task, wait time.Duration, f holdf
 	if scope == holdfast.ScopeRecord {
 		return wait
 	}
-	wait, began := w.sched.holdScope(scope, t, wait)
-	if began {
+	wait, tell := w.sched.holdScope(scope, t, wait)
+	if tell {
 		w.log.Warn("held", zap.String("scope", string(scope)), zap.Duration("for", wait), zap.String("class", string(f.Class)),
 			zap.Int("status", f.Status), zap.String("code", f.Code))
 	}

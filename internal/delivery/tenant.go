@@ -67,12 +67,15 @@ func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
 // shorter wait never cuts a longer one.
 type hold struct {
 	until  time.Time
-	streak int // holds in a row without a delivery between them
+	streak int       // holds in a row without a delivery between them
+	told   time.Time // until when it is held, as people were told
 }
 
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
+	// tellEvery is how far a hold may go beyond what people were told.
+	tellEvery = time.Minute
 )
 
 // backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m.
@@ -80,16 +83,22 @@ func (h *hold) backoff() time.Duration {
 	return min(firstBackoff<<min(h.streak, 8), maxBackoff)
 }
 
-// extend holds until t and reports whether nothing was held before.
-func (h *hold) extend(now, t time.Time) (began bool) {
-	began = !h.until.After(now)
-	if began {
+// extend holds until t and reports whether people are to be told: of the first
+// hold at once, of those that follow it when they go on for a minute beyond
+// what was said. A vendor that throttles every second request would fill the
+// log otherwise.
+func (h *hold) extend(now, t time.Time) (tell bool) {
+	if !h.until.After(now) {
 		h.streak++
 	}
 	if t.After(h.until) {
 		h.until = t
 	}
-	return began
+	if h.until.Sub(h.told) < tellEvery {
+		return false
+	}
+	h.told = h.until
+	return true
 }
 
 // evidence remembers when the destination last answered, and whom: a failure

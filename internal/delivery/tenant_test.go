@@ -1,0 +1,52 @@
+package delivery
+
+import (
+	"testing"
+	"time"
+)
+
+// TestAHoldIsToldOnce: people hear of a hold when it begins, and at most once a
+// minute while throttles follow each other, with or without deliveries between.
+func TestAHoldIsToldOnce(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(0, 0)
+	tests := map[string]struct {
+		every, wait, whole time.Duration
+		least, most        int
+	}{
+		"one after the other for an hour": {time.Second, time.Second, time.Hour, 59, 60},
+		"longer than a minute each":       {10 * time.Minute, 10 * time.Minute, time.Hour, 6, 6},
+		"one throttle":                    {time.Hour, time.Second, time.Second, 1, 1},
+		"many answers to one throttle":    {10 * time.Millisecond, 5 * time.Second, time.Second, 1, 1},
+		"now and then":                    {5 * time.Minute, time.Second, time.Hour, 12, 12},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var h hold
+			told := 0
+			for at := time.Duration(0); at < test.whole; at += test.every {
+				if now := start.Add(at); h.extend(now, now.Add(test.wait)) {
+					told++
+				}
+			}
+			if told < test.least || told > test.most {
+				t.Errorf("told %d times, want %d to %d", told, test.least, test.most)
+			}
+		})
+	}
+}
+
+// TestALongHoldIsTold: a short hold that becomes a long one is told again at once.
+func TestALongHoldIsTold(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	var h hold
+	h.extend(now, now.Add(time.Second))
+	if h.extend(now, now.Add(30*time.Second)) {
+		t.Error("a hold of 30s was told after one of 1s")
+	}
+	if !h.extend(now, now.Add(time.Hour)) {
+		t.Error("a hold of an hour was not told after one of 1s")
+	}
+}
