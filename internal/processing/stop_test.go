@@ -3,8 +3,6 @@
 package processing
 
 import (
-	"context"
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,41 +12,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"holdfast.internal/internal/kafka/kafkatest"
 	"holdfast.internal/processors"
 )
-
-// hush is a network on which brokers fall silent: they take what is written
-// and answer nothing.
-type hush struct {
-	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
-	silent atomic.Bool
-}
-
-func (h *hush) connect(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := h.dial(ctx, network, addr)
-	return &hushed{conn, h}, err
-}
-
-type hushed struct {
-	net.Conn
-	wire *hush
-}
-
-func (c *hushed) Write(b []byte) (int, error) {
-	if c.wire.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
 
 // TestStopsWithoutABroker: a worker in the middle of a transaction whose
 // broker has gone, or says nothing more, still stops within 25 s; what it did
 // not finish is made once by the next one.
 func TestStopsWithoutABroker(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(*cable, *hush){
-		"gone":   func(c *cable, _ *hush) { c.pull() },
-		"silent": func(_ *cable, h *hush) { h.silent.Store(true) },
+	tests := map[string]func(*cable, *kafkatest.Wire){
+		"gone":   func(c *cable, _ *kafkatest.Wire) { c.pull() },
+		"silent": func(_ *cable, h *kafkatest.Wire) { h.Silence(true) },
 	}
 	for name, lose := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,8 +31,8 @@ func TestStopsWithoutABroker(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var vn kfake.VirtualNetwork
 				w := newWorld(t, 2, []kfake.Opt{kfake.Ports(9092), kfake.ListenFn(vn.Listen)}, kgo.Dialer(vn.DialContext))
-				h := &hush{dial: vn.DialContext}
-				c := &cable{base: h.connect}
+				h := kafkatest.NewWire(vn.DialContext)
+				c := &cable{base: h.Connect}
 				inFlight := make(chan struct{})
 				var lost atomic.Bool
 				fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: out, Observe: true, Count: -1, When: func(kmsg.Request) bool {
