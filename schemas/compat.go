@@ -1,10 +1,11 @@
 package schemas
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/twmb/avro"
@@ -39,68 +40,75 @@ func Check(fsys fs.FS, prefix string) ([]Finding, error) {
 	return findings, nil
 }
 
+// checkVersion names every break of a version, each once: since the first
+// version that it breaks with.
 func checkVersion(t Topic, before []Version, v Version, prefix string) []Finding {
+	at := placesOf(v.Text)
 	schema, err := avro.Parse(v.Text)
 	if err != nil {
-		return []Finding{place(v, prefix, "", err.Error())}
+		return []Finding{place(v, prefix, at.find(""), err.Error())}
 	}
 	if name := fullName(schema.Root()); name != t.Record {
-		return []Finding{place(v, prefix, "", fmt.Sprintf("the record is called %s, its folder %s", name, t.Record))}
+		return []Finding{place(v, prefix, at.find(""), fmt.Sprintf("the record is called %s, its folder %s", name, t.Record))}
 	}
+	var findings []Finding
+	told := map[string]bool{}
 	for _, old := range before {
-		if err := CheckAgainst(t.Level, old.Text, v.Text); err != nil {
-			field := ""
-			if c, ok := errors.AsType[*avro.CompatibilityError](err); ok {
-				field = c.Path[strings.LastIndexByte(c.Path, '.')+1:]
+		for _, b := range compare(t.Level, old.Text, v.Text) {
+			if told[b.Error()] {
+				continue
 			}
-			return []Finding{place(v, prefix, field, fmt.Sprintf("%s forbids this change since v%d: %s", t.Level, old.Number, err))}
+			told[b.Error()] = true
+			path := ""
+			if c, ok := errors.AsType[*avro.CompatibilityError](b); ok {
+				path = c.Path
+			}
+			findings = append(findings, place(v, prefix, at.find(path), fmt.Sprintf("%s forbids this change since v%d: %s", t.Level, old.Number, b)))
 		}
 	}
-	return nil
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return findings
 }
 
 // CheckAgainst tells whether a new schema may follow an old one at a level. A
-// level that this function does not know counts as FULL. The error wraps
-// avro's CompatibilityError.
+// level that this function does not know counts as FULL. The error names every
+// reason against it, and wraps avro's CompatibilityError.
 func CheckAgainst(level Level, oldText, newText string) error {
+	return errors.Join(compare(level, oldText, newText)...)
+}
+
+// compare lists all that a level forbids of a change.
+func compare(level Level, oldText, newText string) []error {
 	older, err := avro.Parse(oldText)
 	if err != nil {
-		return fmt.Errorf("old schema: %w", err)
+		return []error{fmt.Errorf("old schema: %w", err)}
 	}
 	newer, err := avro.Parse(newText)
 	if err != nil {
-		return fmt.Errorf("new schema: %w", err)
+		return []error{fmt.Errorf("new schema: %w", err)}
 	}
 	name := strings.TrimSuffix(string(level), "_TRANSITIVE")
 	if name == "NONE" {
 		return nil
 	}
+	var all []error
 	if name != "FORWARD" {
-		if err := avro.CheckCompatibility(older, newer); err != nil {
-			return fmt.Errorf("the new version cannot read the old one: %w", err)
+		for _, b := range breaks(older, newer) {
+			all = append(all, fmt.Errorf("the new version cannot read the old one: %w", b))
 		}
 	}
 	if name != "BACKWARD" {
-		if err := avro.CheckCompatibility(newer, older); err != nil {
-			return fmt.Errorf("the old version cannot read the new one: %w", err)
+		for _, b := range breaks(newer, older) {
+			all = append(all, fmt.Errorf("the old version cannot read the new one: %w", b))
 		}
 	}
-	return nil
+	return all
 }
 
-// place finds the line on which a field is declared; the first line where the
-// field is gone from the file.
-func place(v Version, prefix, field, message string) Finding {
-	f := Finding{Path: prefix + v.Path, Line: 1, Column: 1, Message: message}
-	if field == "" {
-		return f
+// place is a finding at an offset of a version's text.
+func place(v Version, prefix string, offset int, message string) Finding {
+	head := v.Text[:offset]
+	return Finding{
+		Path: prefix + v.Path, Line: 1 + strings.Count(head, "\n"), Column: offset - strings.LastIndexByte(head, '\n'), Message: message,
 	}
-	at := regexp.MustCompile(`"name"\s*:\s*"` + regexp.QuoteMeta(field) + `"`).FindStringIndex(v.Text)
-	if at == nil {
-		return f
-	}
-	head := v.Text[:at[0]]
-	f.Line = 1 + strings.Count(head, "\n")
-	f.Column = at[0] - strings.LastIndexByte(head, '\n')
-	return f
 }
