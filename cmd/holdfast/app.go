@@ -207,6 +207,7 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency,
 		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
 		Park: s.OnDeadLetter == config.Park, EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
+		CompatHeaders: s.DLQ.CompatHeaders,
 	}
 	switch kind, name, _ := strings.Cut(s.Tenant, ":"); kind {
 	case "header":

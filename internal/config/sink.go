@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"holdfast.internal/internal/record"
+)
 
 // Sink is one delivery: what every kind has in common. What the kind itself
 // needs stands beside these keys, and is in Section.
@@ -75,8 +79,8 @@ type Retry struct {
 type DLQ struct {
 	// MaxRedrives stops loops; 3 by default.
 	MaxRedrives int `yaml:"max_redrives" jsonschema:"minimum=0"`
-	// CompatHeaders writes the error headers of other tools too: connect, spring, streams.
-	CompatHeaders []string `yaml:"compat_headers"`
+	// CompatHeaders writes the error headers of other tools too: connect, spring, streams; none by default.
+	CompatHeaders []record.Compat `yaml:"compat_headers"`
 	// Retention deletes older dead letters; 0, the default, keeps them for ever.
 	Retention time.Duration `yaml:"retention"`
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 )
 
@@ -73,25 +74,18 @@ func (v *validator) sink(path string, s *Sink) {
 		v.check(child(path, "dlq.retention"), "%s must not be negative (0 keeps dead letters for ever)", s.DLQ.Retention)
 	}
 	for i, family := range s.DLQ.CompatHeaders {
-		if families := []string{"connect", "spring", "streams"}; !slices.Contains(families, family) {
-			at := item(child(path, "dlq.compat_headers"), i)
-			v.check(at, "%s must be one of %s%s", v.shown(at, family), strings.Join(families, ", "), DidYouMean(family, families))
+		if slices.Contains(record.Families(), family) {
+			continue
 		}
+		var families []string
+		for _, f := range record.Families() {
+			families = append(families, string(f))
+		}
+		at := item(child(path, "dlq.compat_headers"), i)
+		v.check(at, "%s must be one of %s%s", v.shown(at, string(family)), strings.Join(families, ", "), DidYouMean(string(family), families))
 	}
 	if k, ok := v.known.Sinks[s.Kind]; ok && s.OnTombstone == TombstoneDelete && !k.has("on_tombstone") {
 		v.check(child(path, "on_tombstone"), "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
-	}
-	v.later(path, s)
-}
-
-// later warns of settings that the engine reads and does not obey yet.
-func (v *validator) later(path string, s *Sink) {
-	for key, set := range map[string]bool{
-		"dlq.compat_headers": len(s.DLQ.CompatHeaders) > 0,
-	} {
-		if set {
-			v.warn(child(path, key), "has no effect in this version yet")
-		}
 	}
 }
 

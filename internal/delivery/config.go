@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"holdfast.internal/internal/record"
 )
 
 // Tombstones says what to do with a null value.
@@ -53,6 +55,9 @@ type Config struct {
 	// MaxSuspect ends the retries of a record that keeps failing while nobody
 	// can tell whether the destination answers anybody.
 	MaxSuspect time.Duration
+
+	// CompatHeaders are the error headers of other tools that dead letters carry besides; none by default.
+	CompatHeaders []record.Compat
 
 	// MaxMessageBytes bounds a record in tiers and dead letters; 0: 1 MiB + headroom.
 	MaxMessageBytes int32

@@ -34,9 +34,17 @@ func (w *Worker) render(t *task, slot int) *kgo.Record {
 	t.env.Sink = w.cfg.Sink
 	_, epoch := w.client.GroupMetadata()
 	if slot == slotLetters || slot == w.sched.layout.letters {
-		return t.env.ToDeadLetters(topics.DeadLetters(w.cfg.Sink), t.shard.num, epoch, topics.Group(w.cfg.Sink))
+		return w.letter(t.env, t.shard.num, epoch)
 	}
 	return t.env.To(w.sched.layout.names[slot], t.shard.num, epoch)
+}
+
+// letter renders a dead letter, with the headers of other tools that are asked for.
+func (w *Worker) letter(env *record.Envelope, num, epoch int32) *kgo.Record {
+	group := topics.Group(w.cfg.Sink)
+	r := env.ToDeadLetters(topics.DeadLetters(w.cfg.Sink), num, epoch, group)
+	env.AddCompat(r, group, w.cfg.CompatHeaders)
+	return r
 }
 
 func (w *Worker) produce(ctx context.Context, t *task, r *kgo.Record, slot, move int) {

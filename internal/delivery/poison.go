@@ -13,7 +13,6 @@ import (
 
 	"holdfast.internal"
 	"holdfast.internal/internal/record"
-	"holdfast.internal/internal/topics"
 )
 
 // errBatch is what the dead letter says of a batch that nobody can read.
@@ -98,7 +97,7 @@ func (w *Worker) stepOver(ctx context.Context, topic string, num int32, first, n
 		Err: fmt.Errorf("%w: %d records from %s on: %w", errBatch, next-first, at, cause),
 	}, time.Now())
 	_, epoch := w.client.GroupMetadata()
-	r := env.ToDeadLetters(topics.DeadLetters(w.cfg.Sink), num, epoch, topics.Group(w.cfg.Sink))
+	r := w.letter(env, num, epoch)
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
 	if err := w.client.ProduceSync(ctx, r).FirstErr(); err != nil {
