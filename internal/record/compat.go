@@ -80,9 +80,9 @@ func (e *Envelope) stage() string {
 func (e *Envelope) spring(w *headerWriter, group string) {
 	const prefix = "kafka_dlt-"
 	w.text(prefix+"original-topic", e.Event.Origin.Topic)
-	w.bytes(prefix+"original-partition", binary.BigEndian.AppendUint32(nil, uint32(e.Event.Origin.Partition)))         //nolint:gosec // a partition number
-	w.bytes(prefix+"original-offset", binary.BigEndian.AppendUint64(nil, uint64(e.Event.Origin.Offset)))               //nolint:gosec // an offset
-	w.bytes(prefix+"original-timestamp", binary.BigEndian.AppendUint64(nil, uint64(max(0, e.Event.Time.UnixMilli())))) //nolint:gosec // not negative
+	w.bytes(prefix+"original-partition", binary.BigEndian.AppendUint32(nil, uint32(e.Event.Origin.Partition))) //nolint:gosec // a partition number
+	w.bytes(prefix+"original-offset", binary.BigEndian.AppendUint64(nil, uint64(e.Event.Origin.Offset)))       //nolint:gosec // an offset
+	w.bytes(prefix+"original-timestamp", binary.BigEndian.AppendUint64(nil, uint64(max(0, e.Event.Time.UnixMilli()))))
 	w.text(prefix+"original-timestamp-type", "CreateTime")
 	w.text(prefix+"original-consumer-group", group)
 	w.text(prefix+"exception-fqcn", e.exception())
