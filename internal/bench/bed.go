@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,16 +43,16 @@ type helper struct {
 	stdin io.Closer
 }
 
-func newBed(ctx context.Context, o options) (*bed, error) {
+func newBed(ctx context.Context, o options, compared []benchCase) (*bed, error) {
 	b := &bed{kind: "kafka", profile: o.profile, stamp: strconv.FormatInt(time.Now().Unix(), 36)}
-	if err := b.start(ctx); err != nil {
+	if err := b.start(ctx, compared); err != nil {
 		b.close() //nolint:contextcheck // cleans up also when ctx has ended
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *bed) start(ctx context.Context) (err error) {
+func (b *bed) start(ctx context.Context, compared []benchCase) (err error) {
 	if b.vendor, err = b.help(beVendor); err != nil {
 		return err
 	}
@@ -72,6 +73,9 @@ func (b *bed) start(ctx context.Context) (err error) {
 	}
 	b.admin = kadm.NewClient(b.client)
 	for _, partitions := range []int32{12, 1} {
+		if !slices.ContainsFunc(compared, func(c benchCase) bool { return c.Partitions == partitions }) {
+			continue
+		}
 		if err := b.fill(ctx, partitions); err != nil {
 			return fmt.Errorf("fill a topic of %d partitions: %w", partitions, err)
 		}
@@ -132,9 +136,9 @@ func (b *bed) source(partitions int32) string {
 // every slot work.
 const keys = 4096
 
-// fill makes the topics of a partition count and puts records into the source.
-func (b *bed) fill(ctx context.Context, partitions int32) error {
-	changes, err := b.plan(ctx, topics.Sink{Name: b.sink(partitions), In: b.source(partitions), Tiers: tiers()}, partitions)
+// make makes a sink's topics.
+func (b *bed) make(ctx context.Context, sink topics.Sink, partitions int32) error {
+	changes, err := b.plan(ctx, sink, partitions)
 	if err != nil {
 		return err
 	}
@@ -145,6 +149,14 @@ func (b *bed) fill(ctx context.Context, partitions int32) error {
 		if strings.Contains(c.Topic, b.stamp) {
 			b.made = append(b.made, c.Topic)
 		}
+	}
+	return nil
+}
+
+// fill makes the topics of a partition count and puts records into the source.
+func (b *bed) fill(ctx context.Context, partitions int32) error {
+	if err := b.make(ctx, topics.Sink{Name: b.sink(partitions), In: b.source(partitions), Tiers: tiers()}, partitions); err != nil {
+		return err
 	}
 	var failed error
 	for i := range filled(partitions) {
@@ -190,7 +202,8 @@ type job struct {
 	Ordered  bool
 	Warm     int
 	Records  int
-	Profile  string // path to write profiles beside; "" for none
+	Profile  string    // path to write profiles beside; "" for none
+	Due      time.Time // of what waits in tiers, where all of it is due at once
 }
 
 // run lets every contender of a case compete, in turns. What is compared ran

@@ -57,6 +57,11 @@ func cases() []benchCase {
 	return all
 }
 
+// called lists the comparisons that the flags pick.
+func called(o options) []benchCase {
+	return slices.DeleteFunc(cases(), func(c benchCase) bool { return !c.called(o.only) })
+}
+
 // called reports whether a name picks the case: all of its own, a part, or "".
 func (c benchCase) called(name string) bool {
 	return name == "" || name == c.Name || slices.Contains(strings.Split(c.Name, "-"), name)

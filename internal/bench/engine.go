@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"holdfast.internal"
@@ -22,38 +23,45 @@ const unlimited = 1_000_000
 // deliverEngine is holdfast's engine with the http sink and everything on:
 // order, tiers, a rate limit, metrics.
 func deliverEngine(ctx context.Context, j job, m *meter) error {
-	opts, err := kafka.Options(kafka.Config{Brokers: j.Brokers})
+	inner, err := httpSink(j)
 	if err != nil {
 		return err
 	}
-	loopback := sinks.Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	inner, err := http.New(http.Config{URL: j.Vendor}, sinks.Deps{
-		Name: j.Sink, Concurrency: j.InFlight,
-		HTTP: sinks.NewHTTPClient(loopback, sinks.ClientOptions{Concurrency: j.InFlight}),
-	})
-	if err != nil {
-		return err
-	}
-	counted := sinks.Func(func(ctx context.Context, a *sinks.Attempt) error {
+	w, err := newEngine(j, sinks.Func(func(ctx context.Context, a *sinks.Attempt) error {
 		err := inner.Deliver(ctx, a)
 		if err == nil {
 			m.tick()
 		}
 		return err
-	})
-	metrics := prometheus.NewRegistry()
-	w, err := delivery.New(delivery.Config{
-		Sink: j.Sink, Source: j.Source, Tiers: tiers(), Ordered: j.Ordered, Concurrency: j.InFlight,
-		Timeout: 15 * time.Second,
-	}, delivery.Deps{
-		Limit: quota.Local(quota.Limit{Name: j.Sink, Rate: unlimited, Burst: unlimited}),
-		Sink:  counted, Open: open, Kafka: opts, Log: zap.NewNop(),
-		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
-	})
+	}))
 	if err != nil {
 		return err
 	}
 	return w.Run(ctx)
+}
+
+func httpSink(j job) (sinks.Sink, error) {
+	loopback := sinks.Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	return http.New(http.Config{URL: j.Vendor}, sinks.Deps{
+		Name: j.Sink, Concurrency: j.InFlight,
+		HTTP: sinks.NewHTTPClient(loopback, sinks.ClientOptions{Concurrency: j.InFlight}),
+	})
+}
+
+func newEngine(j job, sink sinks.Sink, more ...kgo.Opt) (*delivery.Worker, error) {
+	opts, err := kafka.Options(kafka.Config{Brokers: j.Brokers})
+	if err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	return delivery.New(delivery.Config{
+		Sink: j.Sink, Source: j.Source, Tiers: tiers(), Ordered: j.Ordered, Concurrency: j.InFlight,
+		Timeout: 15 * time.Second,
+	}, delivery.Deps{
+		Limit: quota.Local(quota.Limit{Name: j.Sink, Rate: unlimited, Burst: unlimited}),
+		Sink:  sink, Open: open, Kafka: append(opts, more...), Log: zap.NewNop(),
+		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
+	})
 }
 
 // open leaves the value as it is: what is compared is delivery, not Avro.

@@ -85,7 +85,7 @@ func (m *meter) result(ctx context.Context) (figures, error) {
 		CPUMicros: float64((to.cpu - from.cpu).Nanoseconds()) / 1e3 / n,
 		Allocs:    float64(to.allocs-from.allocs) / n,
 		AllocKiB:  float64(to.bytes-from.bytes) / 1024 / n,
-		RSSMiB:    highestRSS(),
+		RSSMiB:    highestRSS("self"),
 	}, nil
 }
 
@@ -101,9 +101,9 @@ func look(count int64) moment {
 	return m
 }
 
-// highestRSS is the process's peak in MiB, 0 where the kernel does not say.
-func highestRSS() float64 {
-	status, err := os.ReadFile("/proc/self/status")
+// highestRSS is a process's peak in MiB, 0 where the kernel does not say.
+func highestRSS(pid string) float64 {
+	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0
 	}

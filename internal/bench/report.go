@@ -12,6 +12,7 @@ import (
 type report struct {
 	Kafka string   `json:"kafka"`
 	Cases []result `json:"cases"`
+	Sizes []sized  `json:"sizes,omitempty"`
 	// Missed names the goals that were.
 	Missed []string `json:"missed"`
 }
@@ -37,6 +38,9 @@ func (r *result) of(contender string) *figures {
 // judge lists what misses its goal.
 func (r *report) judge() {
 	r.Missed = []string{}
+	for i := range r.Sizes {
+		r.Missed = append(r.Missed, r.Sizes[i].miss()...)
+	}
 	for _, c := range r.Cases {
 		e := c.of(engine)
 		if e == nil {
@@ -106,6 +110,18 @@ func median(rounds []result) result {
 
 // table prints the figures for people.
 func (r *report) table(w io.Writer) {
+	if len(r.Cases) > 0 {
+		r.compared(w)
+	}
+	if len(r.Sizes) > 0 {
+		r.sized(w)
+	}
+	for _, missed := range r.Missed {
+		_, _ = fmt.Fprintln(w, "missed:", missed)
+	}
+}
+
+func (r *report) compared(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "case\tcontender\trecords/s\tof raw\tof lanes\tof ideal\tCPU µs\tof lanes\tallocs\tKiB\tRSS MiB\t")
 	for _, c := range r.Cases {
@@ -115,9 +131,20 @@ func (r *report) table(w io.Writer) {
 		}
 	}
 	_ = t.Flush()
-	for _, missed := range r.Missed {
-		_, _ = fmt.Fprintln(w, "missed:", missed)
+}
+
+func (r *report) sized(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(t, "case\trecords\tRSS MiB\tassigned s\tfirst send s\tdrain/s\tof steady\tCPU µs\tlate p50 s\tp99 s\tload\t")
+	for _, f := range r.Sizes {
+		late := f.Late
+		if late == nil {
+			late = &lateness{}
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%.0f\t%.2f\t+%.2f\t%.0f\t%s\t%.1f\t%.2f\t%.2f\t%.1f\t\n", f.Case, f.Records, f.RSSMiB, f.Assigned,
+			f.AfterAssigned, f.Drain, ratio(f.OfSteady), f.CPUMicros, late.Median, late.P99, f.Load)
 	}
+	_ = t.Flush()
 }
 
 func ratio(x float64) string {
