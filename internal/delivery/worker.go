@@ -111,6 +111,8 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.KeepControlRecords(), // so that what was read is known to the last offset
 		kgo.FetchMaxWait(fetchMaxWait),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 		kgo.OnPartitionsAssigned(w.assigned),
 		kgo.OnPartitionsRevoked(w.revoked),
 		kgo.OnPartitionsLost(w.lost),
@@ -132,6 +134,14 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 // fetchMaxWait is how long a broker may sit on a request for records. While it
 // does, partitions that are resumed or assigned meanwhile wait too.
 const fetchMaxWait = 100 * time.Millisecond
+
+// Bounds on what a broker answers at once, as it is compressed: several times
+// as much lies in memory. Whenever the source is paused, what was read ahead of
+// it is dropped and read again later, so that more would not be faster either.
+const (
+	fetchBytes          = 1 << 20
+	fetchPartitionBytes = 256 << 10
+)
 
 // Ready is closed once the worker has its first shards and knows what lies in
 // their tiers.
