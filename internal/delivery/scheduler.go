@@ -120,6 +120,8 @@ type arrival struct {
 	env    *record.Envelope // nil for what needs no delivery (markers of transactions)
 	due    time.Time        // zero: at once
 	tenant string
+	// outline: env says only what the index has to know, too little to be sent.
+	outline bool
 }
 
 // admit takes the records of one partition that were read.
@@ -189,7 +191,7 @@ func (s *scheduler) take(p *part, a *arrival) {
 	if p.slot != slotSource {
 		sh.reach = max(sh.reach, origin)
 	}
-	if p.slot == slotSource || s.mayKeep(p.slot) {
+	if p.slot == slotSource || !a.outline && s.mayKeep(p.slot) {
 		s.keep(sh, i, a)
 	}
 	s.giveWay(sh, i)
@@ -223,7 +225,7 @@ func (s *scheduler) supersede(sh *shard, i id, p *part, a *arrival) {
 	e.place(p.slot, a.offset)
 	e.rank, e.due = rankOf(a.env.Redrive.Count, a.env.Hop), s.dueOf(p, a)
 	e.set(stored)
-	if s.mayKeep(p.slot) {
+	if !a.outline && s.mayKeep(p.slot) {
 		s.keep(sh, i, a)
 	}
 	if !s.dropDecided(sh, i) {
@@ -245,6 +247,16 @@ func (s *scheduler) dueOf(p *part, a *arrival) tick {
 // letter waits until somebody decides, which may be never.
 func (s *scheduler) mayKeep(slot int) bool {
 	return slot != s.layout.letters && !s.paused && s.keptBytes < maxKeptBytes && s.held < maxHeldRecords/2
+}
+
+// mayHold reports whether a record that is read from a topic now may be held in
+// memory until it is sent. Of the others, which are most of what an outage
+// leaves in the tiers, only the index is filled.
+func (s *scheduler) mayHold(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := s.layout.slots[topic]
+	return slot == slotSource || s.mayKeep(slot)
 }
 
 // keep holds a record in memory.

@@ -224,9 +224,13 @@ func (w *Worker) admit(fetched kgo.FetchTopicPartition) {
 		return
 	}
 	w.meters.consumed.WithLabelValues(fetched.Topic).Add(float64(len(fetched.Records)))
+	read := w.arrivalOf
+	if !w.sched.mayHold(fetched.Topic) {
+		read = w.outlineOf
+	}
 	arrivals := make([]arrival, len(fetched.Records))
 	for i, r := range fetched.Records {
-		arrivals[i] = w.arrivalOf(r)
+		arrivals[i] = read(r)
 	}
 	w.sched.admit(fetched.Topic, fetched.Partition, arrivals)
 }
@@ -242,6 +246,16 @@ func (w *Worker) arrivalOf(r *kgo.Record) arrival {
 	}
 	env := record.Read(r, trust)
 	return arrival{offset: r.Offset, env: env, due: w.due(r.Topic, env), tenant: w.tenantOf(env)}
+}
+
+// outlineOf reads what the index has to know of a record that lies in a tier
+// and will be read again.
+func (w *Worker) outlineOf(r *kgo.Record) arrival {
+	if r.Attrs.IsControl() {
+		return arrival{offset: r.Offset}
+	}
+	env := record.Outline(r)
+	return arrival{offset: r.Offset, env: env, outline: true, due: w.due(r.Topic, env)}
 }
 
 // due is when a record of a tier may be sent. A clock that jumped shifts it by
