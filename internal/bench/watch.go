@@ -39,7 +39,7 @@ type sized struct {
 	OfSteady float64 `json:"drain_of_steady,omitempty"`
 	// Quarters are the rates of the four quarters of the time.
 	Quarters  []float64 `json:"quarters,omitempty"`
-	CPUMicros float64   `json:"cpu_us_per_record,omitempty"` // the process's, from its start
+	CPUMicros float64   `json:"cpu_us_per_record,omitempty"` // the process's, from its start to its end, of each record that waited
 
 	// Late is by share of the records, in seconds, where all were due at once.
 	Late *lateness `json:"late,omitempty"`
@@ -103,15 +103,15 @@ func (f *sized) fill(began time.Time, j job, seen sightings, ended *os.ProcessSt
 	f.First = seen.First.Sub(began).Seconds()
 	f.AfterAssigned = seen.First.Sub(seen.Assigned).Seconds()
 	f.Delivered = seen.delivered()
+	if usage, ok := ended.SysUsage().(*syscall.Rusage); ok {
+		f.CPUMicros = float64((usage.Utime.Nano()+usage.Stime.Nano())/1e3) / float64(f.Records)
+	}
 	if f.Case == parked {
 		f.HeapBytes = float64(seen.Heap) / float64(f.Records)
 		return
 	}
 	f.Drain, f.Steady, f.Quarters = seen.rates()
 	f.OfSteady = f.Drain / f.Steady
-	if usage, ok := ended.SysUsage().(*syscall.Rusage); ok {
-		f.CPUMicros = float64((usage.Utime.Nano()+usage.Stime.Nano())/1e3) / float64(f.Delivered)
-	}
 	if !j.Due.IsZero() {
 		behind := seen.First.Sub(j.Due)
 		f.Late = &lateness{First: behind.Seconds(), Median: (behind + seen.after(0.5)).Seconds(), P99: (behind + seen.after(0.99)).Seconds(), Early: seen.Early}
