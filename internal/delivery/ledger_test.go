@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast.internal/internal/disposition"
 	"holdfast.internal/internal/record"
 )
 
@@ -24,6 +25,15 @@ type ledger struct {
 	calls []*call
 	by    [][]*call // by event
 	marks []happening
+	// decided is what somebody decided about an event's dead letter, where
+	// followers park, and when.
+	decided map[int]decided
+}
+
+// decided is a person's decision.
+type decided struct {
+	state disposition.State
+	at    time.Duration
 }
 
 // call is one call of the sink.
@@ -84,7 +94,15 @@ const (
 	kindEnd       = "end"
 )
 
-func newLedger(p plan) ledger { return ledger{plan: p, by: make([][]*call, len(p.events))} }
+func newLedger(p plan) ledger {
+	return ledger{plan: p, by: make([][]*call, len(p.events)), decided: map[int]decided{}}
+}
+
+// redriven reports whether an event was sent again by a person before a time.
+func (l *ledger) redriven(event int, at time.Duration) bool {
+	d, ok := l.decided[event]
+	return ok && d.state == disposition.Redriven && d.at <= at
+}
 
 func (l *ledger) note(kind string, p *proc, at time.Duration, pending bool) {
 	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
@@ -107,7 +125,7 @@ func (l *ledger) begin(p *proc, event, number int, key string, at time.Duration,
 		reply.kind = hang
 	case used < len(e.troubles):
 		reply = e.troubles[used]
-	case e.refused:
+	case e.refused && !l.redriven(event, at):
 		reply.kind = refusal
 	}
 	c := &call{proc: p, event: event, number: number, key: key, start: at, end: -1, reply: reply}
@@ -139,12 +157,24 @@ func (l *ledger) end(c *call, err error, at time.Duration) {
 }
 
 func (l *ledger) unsettled() (open []int) {
-	for i, calls := range l.by {
-		if !slices.ContainsFunc(calls, (*call).settled) {
+	for i := range l.by {
+		if !l.outOfTheWay(i, 1<<62) {
 			open = append(open, i)
 		}
 	}
 	return open
+}
+
+// outOfTheWay reports whether what follows an event may be sent: it was
+// delivered, or refused, which where followers park takes a decision, too.
+func (l *ledger) outOfTheWay(event int, at time.Duration) bool {
+	if !l.plan.park || !l.plan.events[event].refused {
+		return l.settledBefore(event, at)
+	}
+	if d, ok := l.decided[event]; ok && d.state != disposition.Redriven {
+		return d.at <= at
+	}
+	return slices.ContainsFunc(l.by[event], func(c *call) bool { return c.result == delivered && c.end <= at })
 }
 
 // check says which promise was broken, "" for none.
@@ -164,6 +194,9 @@ func (l *ledger) check(letters []*record.Envelope) string {
 func (l *ledger) checkLoss(letters []*record.Envelope) string {
 	dead := map[string]*record.Envelope{}
 	for _, e := range letters {
+		if e.Parked() {
+			continue
+		}
 		if other := dead[e.Event.ID]; other != nil && other.Copy() != e.Copy() {
 			return fmt.Sprintf("loss: event %s is dead twice, not as one copy", e.Event.ID)
 		}
@@ -178,7 +211,7 @@ func (l *ledger) checkLoss(letters []*record.Envelope) string {
 			return fmt.Sprintf("loss: event %d is dead of %s", i, letter.Failure.Error())
 		case !e.refused && letter != nil:
 			return fmt.Sprintf("loss: event %d is dead (%s) though the vendor would have taken it", i, letter.Failure.Error())
-		case !e.refused && !slices.ContainsFunc(l.by[i], func(c *call) bool { return c.result == delivered }):
+		case (!e.refused || l.redriven(i, 1<<62)) && !slices.ContainsFunc(l.by[i], func(c *call) bool { return c.result == delivered }):
 			return fmt.Sprintf("loss: event %d was not delivered", i)
 		}
 	}
@@ -191,7 +224,7 @@ func (l *ledger) checkOrder() string {
 	for n, c := range l.calls {
 		key := l.plan.events[c.event].key
 		for earlier := range c.event {
-			if l.plan.events[earlier].key == key && !l.settledBefore(earlier, c.start) {
+			if l.plan.events[earlier].key == key && !l.outOfTheWay(earlier, c.start) {
 				return fmt.Sprintf("order: event %d was sent at %s, before event %d of its key was settled", c.event, c.start, earlier)
 			}
 		}
@@ -284,7 +317,7 @@ func (l *ledger) checkDue() string {
 			case before.throttled():
 				wait = min(before.reply.wait, simMaxHold)
 			}
-			if before.proc != c.proc && (before.throttled() || l.gone(before.proc, before.end+3*time.Second)) {
+			if before.proc != c.proc && before.throttled() || l.gone(before.proc, before.start, before.end+3*time.Second) {
 				continue
 			}
 			if c.start-before.end < wait {
@@ -295,10 +328,10 @@ func (l *ledger) checkDue() string {
 	return ""
 }
 
-// gone reports whether a worker may have lost what it had before a time.
-func (l *ledger) gone(p *proc, before time.Duration) bool {
+// gone reports whether a worker may have lost, in a time, what it had.
+func (l *ledger) gone(p *proc, from, to time.Duration) bool {
 	return slices.ContainsFunc(l.marks, func(m happening) bool {
-		return m.at <= before && (m.kind == kindRebalance || (m.kind == kindKill || m.kind == kindStop) && m.proc == p)
+		return from <= m.at && m.at <= to && (m.kind == kindRebalance || (m.kind == kindKill || m.kind == kindStop) && m.proc == p)
 	})
 }
 
@@ -335,7 +368,7 @@ func (l *ledger) checkDuplicates() string {
 				}
 			}
 		}
-		if !l.settledBefore(c.event, c.start) {
+		if !l.settledInThisLife(c) {
 			continue
 		}
 		if allowed[c.event]--; allowed[c.event] < 0 {
@@ -343,6 +376,15 @@ func (l *ledger) checkDuplicates() string {
 		}
 	}
 	return ""
+}
+
+// settledInThisLife reports whether a call's event was settled before. What
+// was refused and then redriven begins anew.
+func (l *ledger) settledInThisLife(c *call) bool {
+	if l.redriven(c.event, c.start) {
+		return slices.ContainsFunc(l.by[c.event], func(o *call) bool { return o.result == delivered && o.end <= c.start })
+	}
+	return l.settledBefore(c.event, c.start)
 }
 
 // allow adds what may be sent again because of a mark.

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"holdfast.internal/internal/disposition"
 )
 
 // plan is one run of the model: what is produced, what the vendor makes of it,
 // and what happens to workers and brokers meanwhile.
 type plan struct {
 	concurrency int
+	park        bool // what follows a dead letter waits until somebody decided
 	events      []event
 	steps       []step
 }
@@ -28,6 +31,10 @@ type event struct {
 	latency  time.Duration // of every answer about it
 	troubles []trouble
 	refused  bool
+	// decision is what becomes of a refused one where followers park, and think
+	// how long that takes. A redriven one is taken.
+	decision disposition.State
+	think    time.Duration
 }
 
 // trouble is one answer that is none.
@@ -77,12 +84,12 @@ const (
 
 func (p plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "concurrency %d\n", p.concurrency)
+	fmt.Fprintf(&b, "concurrency %d, park %v\n", p.concurrency, p.park)
 	for _, s := range p.steps {
 		fmt.Fprintf(&b, "  at %s: %s (%s)\n", s.at, s.kind, s.span)
 	}
 	for i, e := range p.events {
-		fmt.Fprintf(&b, "  event %d: key %d, after %s, takes %s, %v, refused %v\n", i, e.key, e.after, e.latency, e.troubles, e.refused)
+		fmt.Fprintf(&b, "  event %d: key %d, after %s, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.latency, e.troubles, e.refused, e.decision, e.think)
 	}
 	return b.String()
 }
@@ -95,6 +102,7 @@ func plans() *rapid.Generator[plan] {
 			concurrency: rapid.SampledFrom([]int{4, 1, 2, 8}).Draw(t, "concurrency"),
 			events:      rapid.SliceOfN(eventsOf(keys), 40, 40).Draw(t, "events"),
 			steps:       rapid.SliceOfN(steps(), 0, 8).Draw(t, "steps"),
+			park:        rapid.IntRange(0, 2).Draw(t, "park") == 2,
 		}
 		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		return p
@@ -115,6 +123,10 @@ func eventsOf(keys int) *rapid.Generator[event] {
 			after:   times(0, 0, 0, 0, 3*time.Millisecond, 90*time.Millisecond, 700*time.Millisecond).Draw(t, "after"),
 			latency: times(time.Millisecond, 5*time.Millisecond, 40*time.Millisecond, 300*time.Millisecond, 1200*time.Millisecond).Draw(t, "latency"),
 			refused: rapid.IntRange(0, 9).Draw(t, "refused") == 9,
+		}
+		if e.refused {
+			e.decision = rapid.SampledFrom([]disposition.State{disposition.Redriven, disposition.Redriven, disposition.Skipped, disposition.Discarded}).Draw(t, "decision")
+			e.think = times(0, 30*time.Millisecond, time.Second, 6*time.Second).Draw(t, "think")
 		}
 		if rapid.IntRange(0, 3).Draw(t, "troubled") == 3 {
 			e.troubles = rapid.SliceOfN(troubles, 1, maxTroubles).Draw(t, "troubles")

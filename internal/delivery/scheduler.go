@@ -170,6 +170,12 @@ func (s *scheduler) take(p *part, a *arrival) {
 		case e.state() != flying:
 			s.supersede(sh, i, p, a)
 			return
+		case sh.tasks[i].moving && env.Redrive.Count > int(e.rank>>hopBits):
+			// A dead letter was redriven before its own write was acknowledged here.
+			sh.tasks[i].moving = false
+			s.leave(sh.tasks[i])
+			s.supersede(sh, i, p, a)
+			return
 		case sh.tasks[i].moving && env.Epoch >= sh.epoch:
 			s.arrive(sh, i, p.slot, offset, a.due) // read before its write was acknowledged
 			return
@@ -503,7 +509,10 @@ func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Tim
 		t.kept = true
 		s.keptBytes += t.size
 	}
-	s.consider(sh, sh.index.settleDown(i))
+	// Somebody may have read the letter, and decided, before we heard of it.
+	if !s.dropDecided(sh, i) {
+		s.consider(sh, sh.index.settleDown(i))
+	}
 	s.pressure()
 }
 

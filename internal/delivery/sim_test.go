@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"holdfast.internal"
 	"holdfast.internal/internal/kafka"
@@ -86,7 +88,7 @@ func play(t *testing.T, p plan, b bug, suite *hits) (wrong string) {
 		var vn kfake.VirtualNetwork
 		cfg := Config{Sink: "s", Source: source, Tiers: simTiers()}
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.ListenFn(vn.Listen),
-			kfake.SeedTopics(2, append(newLayout(cfg).names, topics.DeadLetters("s"))...))
+			kfake.SeedTopics(2, append(newLayout(cfg).names, topics.DeadLetters("s"), topics.Dispositions)...))
 		if err != nil {
 			wrong = err.Error()
 			return
@@ -124,6 +126,13 @@ func play(t *testing.T, p plan, b bug, suite *hits) (wrong string) {
 // restart, which has to be nothing.
 func (s *sim) run() string {
 	s.start("first")
+	onCall, goHome := context.WithCancel(context.Background())
+	var office sync.WaitGroup
+	if s.plan.park {
+		office.Go(func() { s.onCall(onCall) })
+	}
+	defer office.Wait()
+	defer goHome()
 	produced := make(chan struct{})
 	go func() {
 		defer close(produced)
@@ -167,6 +176,8 @@ func (s *sim) run() string {
 	if quiet != "" {
 		return quiet + "\n" + s.books.String()
 	}
+	goHome()
+	office.Wait()
 	letters, err := s.letters()
 	if err != nil {
 		return err.Error()
@@ -308,7 +319,7 @@ type proc struct {
 func (s *sim) start(name string) {
 	cfg := Config{
 		Sink: "s", Source: source, Instance: name, Ordered: true, Tiers: simTiers(),
-		Concurrency: s.plan.concurrency, Timeout: simTimeout, MaxHold: simMaxHold,
+		Concurrency: s.plan.concurrency, Timeout: simTimeout, MaxHold: simMaxHold, Park: s.plan.park,
 	}
 	if s.bug.config != nil {
 		s.bug.config(&cfg)
@@ -317,7 +328,7 @@ func (s *sim) start(name string) {
 	reg := prometheus.NewRegistry()
 	worker, err := New(cfg, Deps{
 		Sink: p, Open: openAny, Kafka: append(slices.Clip(s.opts), kgo.Dialer(p.wire.dialContext)),
-		Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg)),
+		Log: s.listen(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg)),
 	})
 	if err != nil {
 		panic(err)
@@ -336,6 +347,18 @@ func (s *sim) start(name string) {
 			s.mu.Unlock()
 		}
 	}()
+}
+
+// listen is a log that notes when a worker loses what it owns: what it knew of
+// holds and moves under way is gone with that.
+func (s *sim) listen() *zap.Logger {
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.WarnLevel)
+	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		if e.Message == "partitions lost" {
+			s.note(kindRebalance, nil)
+		}
+		return nil
+	}))
 }
 
 func openAny(context.Context, string, []byte, []holdfast.Header) (holdfast.Value, error) {
