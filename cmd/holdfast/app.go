@@ -124,6 +124,7 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 
 func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
 	metrics := delivery.NewMetrics(a.metrics, consumed)
+	workers := map[string]*delivery.Worker{}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
 			continue
@@ -153,7 +154,9 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 			return err
 		}
 		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready()})
+		workers[s.Name] = worker
 	}
+	a.addStanding(workers)
 	return nil
 }
 

@@ -302,13 +302,17 @@ func (d *devStack) statusLine(ctx context.Context, w io.Writer) {
 			continue
 		}
 		var live, waiting, dead int64
+		var next []string
 		for _, l := range rows {
 			live, dead = live+l.Live, dead+l.DLQ
+			if l.Next != "" {
+				next = append(next, " · "+l.Sink+" waits for its destination: "+l.Next)
+			}
 			for _, tier := range l.Retry {
 				waiting += tier.Waiting
 			}
 		}
-		_, _ = fmt.Fprintf(w, "\r\x1b[Kat Stripe %d objects · on the way %d · waiting in tiers %d · dead letters %d", len(d.vendor.Applied()), live, waiting, dead)
+		_, _ = fmt.Fprintf(w, "\r\x1b[Kat Stripe %d objects · on the way %d · waiting in tiers %d · dead letters %d%s", len(d.vendor.Applied()), live, waiting, dead, strings.Join(next, ""))
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -42,6 +43,7 @@ func lag(ctx context.Context, g *globals) error {
 		{"dlq", number(func(l lookup.Lag) int64 { return l.DLQ })},
 		{"parked keys", number(func(l lookup.Lag) int64 { return l.ParkedKeys })},
 		{"breaker", func(l lookup.Lag) string { return orDash(l.Breaker) }},
+		{"next", func(l lookup.Lag) string { return cmp.Or(l.Next, "-") }},
 	}, column[lookup.Lag]{"parked records", number(func(l lookup.Lag) int64 { return l.ParkedRecords })}); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"holdfast.internal/internal/embedded"
+	"holdfast.internal/internal/vendorsim"
 )
 
 func TestMain(m *testing.M) {
@@ -21,9 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scenarios of testdata/script, each as a person would
-// type it, against a broker and a registry of its own.
+// type it, against a broker, a registry and a vendor of its own.
 //
 //	$KAFKA, $REGISTRY   their addresses
+//	$VENDOR             URL of a simulated Stripe
 //	$LISTEN             a free one, for http.listen
 //	exits CODE CMD...   runs a command that must end with this exit code
 //	piped CMD | CMD     runs two commands joined by a pipe
@@ -52,6 +54,12 @@ func services(e *testscript.Env) error {
 		return err
 	}
 	e.Defer(registry.Close)
+	vendor, err := vendorsim.Start(vendorsim.Options{Addr: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	e.Defer(vendor.Close)
+	e.Setenv("VENDOR", vendor.URL())
 	e.Setenv("KAFKA", broker.Addrs()[0])
 	e.Setenv("REGISTRY", registry.URL())
 	listen, err := freeAddress()

@@ -44,6 +44,7 @@ func commands(g *globals) []*cobra.Command {
 		produceCommand(g),
 		runCommand(g),
 		schemaCommand(g),
+		sinkCommand(g),
 		topicCommand(g),
 		validateCommand(g),
 		versionCommand(g),

@@ -21,6 +21,7 @@
 //	batch.go      many records in one request
 //	judge.go      what an attempt showed of the destination
 //	mapping.go    the dead-letter budget
+//	standing.go   how the sink stands, and sink resume
 //	settle.go     what follows from a verdict
 //	move.go       a record's way into a tier or the dead-letter topic
 //	letters.go    order around dead letters: who waits behind them, who leaves

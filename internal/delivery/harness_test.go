@@ -31,7 +31,8 @@ type world struct {
 	cfg     Config
 	began   time.Time
 
-	sink sinks.Sink // the world itself unless a test sets another
+	sink    sinks.Sink // the world itself unless a test sets another
+	running *Worker    // that was started last
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -123,6 +124,7 @@ func (w *world) worker() (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.running = worker
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
 	go func() {

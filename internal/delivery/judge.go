@@ -5,6 +5,7 @@ import (
 
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // finding is what one attempt showed.
@@ -80,7 +81,7 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 
 // holdScope keeps a tenant or the whole sink from sending. It reports for how
 // long, and whether people are to be told.
-func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration) (held time.Duration, tell bool) {
+func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration, why sinkstate.Hold) (held time.Duration, tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := &s.hold
@@ -91,7 +92,7 @@ func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration)
 		wait = h.backoff()
 	}
 	now := time.Now()
-	tell = h.extend(now, now.Add(wait))
+	tell = h.extend(now, now.Add(wait), why)
 	s.alarmAt(h.until)
 	return wait, tell
 }

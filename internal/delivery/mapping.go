@@ -59,6 +59,15 @@ func (b *budget) delivered() (freed bool) {
 	return freed
 }
 
+// resume frees the mapping; it reports whether it was held.
+func (b *budget) resume() (freed bool) {
+	if freed = b.held; freed {
+		b.held, b.probing = false, false
+		b.left.Refill()
+	}
+	return freed
+}
+
 // undecided ends a probe that showed nothing.
 func (b *budget) undecided(now time.Time) {
 	if b.held {

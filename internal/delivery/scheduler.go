@@ -39,6 +39,7 @@ type task struct {
 	rider     bool // goes with another one's slot, in a batch
 	kept      bool // counts as kept: its time has not come
 	moving    bool // on its way to another topic
+	resumable bool // waits for what a person may end, with sink resume
 	moves     int  // how often it was; tells a late acknowledgement from the present one
 }
 
@@ -443,6 +444,7 @@ func (s *scheduler) dequeue(tn *tenant) (last bool) {
 
 // lift marks a record as under way.
 func (s *scheduler) lift(t *task) {
+	t.resumable = false
 	t.shard.index.at(t.id).set(flying)
 	t.shard.active++
 }

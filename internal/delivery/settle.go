@@ -11,6 +11,7 @@ import (
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
 )
@@ -60,6 +61,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	case holdfast.VerdictPermanent, holdfast.VerdictDrift:
 		if r.held { // the mapping is at fault, not the record
 			t.waits++
+			t.resumable = true
 			w.sched.again(t, now.Add(mappingProbe))
 			return
 		}
@@ -69,8 +71,9 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	case holdfast.VerdictThrottled:
 		w.throttled(ctx, t, err, failure, r)
 	case holdfast.VerdictUnauthorized:
-		w.hold(holdfast.ScopeAccount, t, authPoll, failure)
+		w.hold(holdfast.ScopeAccount, t, authPoll, sinkstate.Unauthorized, failure)
 		t.waits++
+		t.resumable = true
 		w.sched.again(t, now.Add(authPoll))
 	case holdfast.VerdictUnavailable:
 		w.retry(ctx, t, failure, now, false)
@@ -198,7 +201,7 @@ func (w *Worker) throttled(ctx context.Context, t *task, err error, f holdfast.F
 	if own {
 		scope = holdfast.ScopeRecord
 	}
-	if wait = w.hold(scope, t, wait, f); wait <= 0 {
+	if wait = w.hold(scope, t, wait, sinkstate.Throttled, f); wait <= 0 {
 		wait = min(firstBackoff<<min(t.throttles, 8), maxBackoff)
 	}
 	w.sched.again(t, now.Add(wait))
@@ -206,11 +209,11 @@ func (w *Worker) throttled(ctx context.Context, t *task, err error, f holdfast.F
 
 // hold keeps a scope from sending. It returns the wait, which is the back-off
 // of the scope where the vendor named none.
-func (w *Worker) hold(scope holdfast.Scope, t *task, wait time.Duration, f holdfast.Failure) time.Duration {
+func (w *Worker) hold(scope holdfast.Scope, t *task, wait time.Duration, why sinkstate.Hold, f holdfast.Failure) time.Duration {
 	if scope == holdfast.ScopeRecord {
 		return wait
 	}
-	wait, tell := w.sched.holdScope(scope, t, wait)
+	wait, tell := w.sched.holdScope(scope, t, wait, why)
 	if tell {
 		w.log.Warn("held", zap.String("scope", string(scope)), zap.Duration("for", wait), zap.String("class", string(f.Class)),
 			zap.Int("status", f.Status), zap.String("code", f.Code))

@@ -12,6 +12,7 @@ import (
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // tenant is whose quota a record uses. Tenants take turns for slots, and each
@@ -67,6 +68,7 @@ func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
 // shorter wait never cuts a longer one.
 type hold struct {
 	until  time.Time
+	why    sinkstate.Hold
 	streak int       // holds in a row without a delivery between them
 	told   time.Time // until when it is held, as people were told
 }
@@ -87,17 +89,26 @@ func (h *hold) backoff() time.Duration {
 // hold at once, of those that follow it when they go on for a minute beyond
 // what was said. A vendor that throttles every second request would fill the
 // log otherwise.
-func (h *hold) extend(now, t time.Time) (tell bool) {
+func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	if !h.until.After(now) {
 		h.streak++
 	}
 	if t.After(h.until) {
-		h.until = t
+		h.until, h.why = t, why
 	}
 	if h.until.Sub(h.told) < tellEvery {
 		return false
 	}
 	h.told = h.until
+	return true
+}
+
+// lift ends a hold for refused credentials; it reports whether there was one.
+func (h *hold) lift(now time.Time) bool {
+	if h.why != sinkstate.Unauthorized || !h.until.After(now) {
+		return false
+	}
+	h.until, h.told = now, time.Time{}
 	return true
 }
 

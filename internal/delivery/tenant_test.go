@@ -3,6 +3,8 @@ package delivery
 import (
 	"testing"
 	"time"
+
+	"holdfast.internal/internal/sinkstate"
 )
 
 // TestAHoldIsToldOnce: people hear of a hold when it begins, and at most once a
@@ -26,7 +28,7 @@ func TestAHoldIsToldOnce(t *testing.T) {
 			var h hold
 			told := 0
 			for at := time.Duration(0); at < test.whole; at += test.every {
-				if now := start.Add(at); h.extend(now, now.Add(test.wait)) {
+				if now := start.Add(at); h.extend(now, now.Add(test.wait), sinkstate.Throttled) {
 					told++
 				}
 			}
@@ -42,11 +44,11 @@ func TestALongHoldIsTold(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
 	var h hold
-	h.extend(now, now.Add(time.Second))
-	if h.extend(now, now.Add(30*time.Second)) {
+	h.extend(now, now.Add(time.Second), sinkstate.Throttled)
+	if h.extend(now, now.Add(30*time.Second), sinkstate.Throttled) {
 		t.Error("a hold of 30s was told after one of 1s")
 	}
-	if !h.extend(now, now.Add(time.Hour)) {
+	if !h.extend(now, now.Add(time.Hour), sinkstate.Throttled) {
 		t.Error("a hold of an hour was not told after one of 1s")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +60,7 @@ type Bucket interface {
 // Worker delivers the records of one sink's assigned shards.
 type Worker struct {
 	cfg        Config
+	name       string // among the workers of the sink
 	deps       Deps
 	reconciler sinks.Reconciler // nil if the sink cannot look up
 	batcher    sinks.Batcher    // nil if it takes one record at a time
@@ -89,6 +92,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	cfg = cfg.withDefaults()
 	w := &Worker{
 		cfg:      cfg,
+		name:     cmp.Or(cfg.Instance, strconv.FormatUint(rand.Uint64(), 36)), //nolint:gosec // a name, no secret
 		deps:     deps,
 		log:      deps.Log.With(zap.String("sink", cfg.Sink)),
 		sched:    newScheduler(cfg, deps.Limit),

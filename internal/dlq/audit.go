@@ -18,7 +18,7 @@ import (
 type auditLine struct {
 	At        time.Time `json:"at"`
 	By        string    `json:"by"`
-	Act       string    `json:"act"` // redriven, discarded, skipped, acknowledged, reveal
+	Act       string    `json:"act"` // redriven, discarded, skipped, acknowledged, reveal, resumed
 	Reason    string    `json:"reason,omitempty"`
 	Job       string    `json:"job,omitempty"`
 	Topic     string    `json:"topic"`

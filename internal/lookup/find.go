@@ -13,6 +13,7 @@ import (
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // Match is one record on its way to one sink or processor. Its field names are
@@ -94,6 +95,7 @@ type search struct {
 	byRequest string // event id of a record that a vendor's request id named
 
 	groups  map[string]group
+	states  map[string]sinkstate.State // by sink
 	tracks  map[trackID]*track
 	partial string
 }
@@ -155,6 +157,10 @@ func (s *search) trust(topic string) record.Trust {
 // read looks through the topics. Offsets first, topics after: a record is
 // written to where it goes next before it is settled where it was.
 func (s *search) read(ctx context.Context) error {
+	var err error
+	if s.states, err = s.lookup.states(ctx); err != nil {
+		return err
+	}
 	owners := map[string][]dlq.Target{}
 	var names []string
 	for _, t := range s.lookup.Targets {
@@ -251,7 +257,7 @@ func (s *search) judge(ctx context.Context, k *track, receipts map[string]record
 	})
 	last := k.seen[len(k.seen)-1]
 	e, g := last.e, s.groups[k.target.Name]
-	f := facts{target: k.target, last: last, settled: g.settled(last.at.Topic, last.at.Partition), busy: g.busy, now: s.began}
+	f := facts{target: k.target, last: last, settled: g.settled(last.at.Topic, last.at.Partition), busy: g.busy, now: s.began, sink: s.standing(k.target, g)}
 	receipt, delivered := receipts[string(record.ReceiptKey(k.target.Name, e.Event.ID))]
 	f.receipt = delivered && !receipt.At.Before(last.written)
 	if last.at.Topic == k.target.Letters() {
@@ -283,6 +289,14 @@ func (s *search) judge(ctx context.Context, k *track, receipts map[string]record
 		m.Attempts = max(m.Attempts, receipt.Attempts)
 	}
 	return m, nil
+}
+
+// standing is how the sink of a target stands; the zero state where nobody runs it.
+func (s *search) standing(t dlq.Target, g group) sinkstate.State {
+	if t.Processor || !g.busy {
+		return sinkstate.State{}
+	}
+	return s.states[t.Name]
 }
 
 func hops(seen []sighting) []Hop {

@@ -31,8 +31,13 @@ type Lag struct {
 	// among the dead letters.
 	ParkedKeys    int64 `json:"parked_keys"`
 	ParkedRecords int64 `json:"parked_records"`
-	// Breaker is what a running worker says; null where none was asked.
+	// Breaker is closed, half_open or open, as the running workers say; null
+	// where none does.
 	Breaker *string `json:"breaker"`
+	// Held, NextAt and Next are those of [Standing].
+	Held   string     `json:"held"`
+	NextAt *time.Time `json:"next_at"`
+	Next   string     `json:"next"`
 	// Partial says which counts are estimates from offsets, and why; "" if none is.
 	Partial string `json:"partial"`
 }
@@ -55,6 +60,10 @@ func LagBudget() scan.Budget {
 
 // Lag counts for every sink, in the order of the configuration.
 func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
+	states, err := l.states(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := []Lag{}
 	for _, t := range l.Targets {
 		if t.Processor {
@@ -64,6 +73,8 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lag of %s: %w", t.Name, err)
 		}
+		st := l.standing(t, states, Members(ctx, l.Admin, t.Group()))
+		lag.Breaker, lag.Held, lag.NextAt, lag.Next = st.Breaker, st.Held, st.NextAt, st.Next
 		out = append(out, lag)
 	}
 	return out, nil

@@ -1,6 +1,7 @@
-// Package lookup answers two questions of people on call: where is this record
-// now (find), and how far behind is everything (lag). It reads topics and
-// committed offsets and nothing else, so it answers with every worker down.
+// Package lookup answers three questions of people on call: where is this record
+// now (find), how far behind is everything (lag), and how do the sinks stand. It
+// reads topics and committed offsets and nothing else, so it answers with every
+// worker down.
 package lookup
 
 import (
@@ -49,18 +50,22 @@ func (l *Lookup) group(ctx context.Context, name string) (group, error) {
 
 // Busy reports whether a consumer group has members. Who may not ask gets no.
 func Busy(ctx context.Context, admin *kadm.Client, name string) bool {
+	return Members(ctx, admin, name) > 0
+}
+
+// Members counts the members of a consumer group. Who may not ask gets 0.
+func Members(ctx context.Context, admin *kadm.Client, name string) int {
 	described, err := admin.DescribeGroups(ctx, name)
 	if err == nil {
 		if g, ok := described[name]; ok && g.Err == nil && len(g.Members) > 0 {
-			return true
+			return len(g.Members)
 		}
 	}
 	next, err := admin.DescribeConsumerGroups(ctx, name) // KIP-848
-	if err != nil {
-		return false
+	if g, ok := next[name]; err == nil && ok && g.Err == nil {
+		return len(g.Members)
 	}
-	g, ok := next[name]
-	return ok && g.Err == nil && len(g.Members) > 0
+	return 0
 }
 
 // own names the topics that belong to a target alone.

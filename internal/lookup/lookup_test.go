@@ -21,6 +21,7 @@ import (
 	"holdfast.internal/internal/lookup"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/internal/topics"
 )
 
@@ -66,7 +67,7 @@ func setup(t *testing.T) *bench {
 		Now: func() time.Time { return b.now },
 	}
 	names := append(b.sink.Retry(), b.sink.Source, b.sink.Redrive(), b.sink.Letters(), b.processor.Source, b.processor.Redrive(),
-		b.processor.Letters(), topics.Dispositions, topics.Receipts)
+		b.processor.Letters(), topics.Dispositions, topics.Receipts, topics.Sinks)
 	var made []topics.Change
 	for _, name := range names {
 		made = append(made, topics.Change{Action: topics.Create, Topic: name, Partitions: 2})
@@ -317,6 +318,45 @@ func TestLagCountsARecordWhereItLiesNow(t *testing.T) {
 	b.must(err)
 	if l := lags[0]; l.Live != 1 || l.Retry["1m"].Waiting != 1 || l.DLQ != 1 {
 		t.Errorf("%+v", l)
+	}
+}
+
+// What a worker says is shown while somebody works, and trouble also without:
+// it is said every few seconds.
+func TestLagShowsHowTheSinkStands(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	say := func(s sinkstate.State) lookup.Lag {
+		t.Helper()
+		s.Sink, s.Worker = b.sink.Name, "w"
+		r, err := s.Record()
+		b.must(err)
+		b.write(r)
+		lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+		b.must(err)
+		return lags[0]
+	}
+	b.now = time.Now()
+	if l := say(sinkstate.State{Breaker: sinkstate.Closed, At: b.now}); l.Breaker != nil {
+		t.Errorf("nobody works, and the breaker is %q", *l.Breaker)
+	}
+	probe := b.now.Add(40 * time.Second).UTC().Truncate(time.Millisecond)
+	open := sinkstate.State{Breaker: sinkstate.Open, ProbeAt: probe, At: b.now}
+	if l := say(open); l.Breaker == nil || *l.Breaker != "open" || l.Next != "probe in 40s" || l.NextAt == nil || !l.NextAt.Equal(probe) || l.Held != "" {
+		t.Errorf("open: %+v", l)
+	}
+	open.At = b.now.Add(-2 * time.Minute)
+	if l := say(open); l.Breaker != nil || l.Next != "" {
+		t.Errorf("trouble of two minutes ago: %+v", l)
+	}
+	held := sinkstate.State{Breaker: sinkstate.Closed, Held: sinkstate.Mapping, Until: probe, At: b.now}
+	if l := say(held); l.Breaker == nil || *l.Breaker != "closed" || l.Held != "mapping" || l.NextAt == nil || l.Next != "mapping held, try in 40s" {
+		t.Errorf("held: %+v", l)
+	}
+	all, err := b.look.Standings(b.ctx)
+	b.must(err)
+	if len(all) != 1 || all[0].Sink != b.sink.Name || all[0].Held != "mapping" || all[0].Workers != 0 {
+		t.Errorf("standings: %+v", all)
 	}
 }
 

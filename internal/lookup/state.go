@@ -8,6 +8,7 @@ import (
 	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // State says where a record is.
@@ -32,6 +33,7 @@ type facts struct {
 	busy        bool            // the group has members
 	disposition dlq.State
 	receipt     bool // the vendor's answer came after the last move
+	sink        sinkstate.State
 	now         time.Time
 }
 
@@ -39,6 +41,45 @@ type facts struct {
 // far a group has settled, not what it holds in its hands: in flight is said
 // of the first record that is not settled, while somebody works.
 func (f facts) judge() (State, string) {
+	state, note := f.place()
+	switch state {
+	case Waiting, InFlight, Retry:
+		return f.destination(state, note)
+	case Parked, Delivered, Dead, Discarded:
+	}
+	return state, note
+}
+
+// destination adds what the record waits for if not for itself.
+func (f facts) destination(state State, note string) (State, string) {
+	const forIt = "waits for its destination and not for itself"
+	e, next := f.last.e, f.sink.Next(f.now)
+	switch {
+	case f.sink.Blocked():
+		if state == InFlight { // the first in line, and nobody sends
+			state = Waiting
+			if slices.Contains(f.target.Retry(), f.last.at.Topic) {
+				state = Retry
+			}
+		}
+		return state, joined(note, forIt+": "+next)
+	case f.sink.Tenants > 0:
+		return state, joined(note, "some tenants wait for their destination: "+next)
+	case state == Retry && e.Spent == 0 && e.Failure.Class.Systemic():
+		return state, joined(note, forIt+": the failure spent no attempt")
+	}
+	return state, note
+}
+
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+// place tells the state by where the record lies.
+func (f facts) place() (State, string) {
 	at := f.last.at
 	switch {
 	case at.Topic == f.target.Letters():

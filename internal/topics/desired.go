@@ -53,6 +53,9 @@ const defaultMaxMessage = 1048588
 // receiptsKept is how long what vendors answered can be looked up.
 const receiptsKept = 30 * 24 * time.Hour
 
+// sinksKept is far longer than anybody believes what a worker said.
+const sinksKept = 24 * time.Hour
+
 // quotaKept is far more than any share lives.
 const quotaKept = time.Hour
 
@@ -103,6 +106,10 @@ func internal() []wanted {
 		{name: Receipts, count: DefaultPartitions, config: map[string]string{
 			keyPolicy: "compact,delete", keyRetention: millis(receiptsKept), keyTimestamp: createTime,
 		}, reason: "what vendors answered"},
+		// Told once an hour at least, and while a sink is held every few seconds.
+		{name: Sinks, count: 1, config: map[string]string{
+			keyPolicy: "compact,delete", keyRetention: millis(sinksKept), keySegment: millis(time.Hour), keyTimestamp: createTime,
+		}, reason: "how sinks stand"},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 const (
 	Dispositions = "holdfast.dispositions" // what became of dead letters, keyed by coordinates
 	Receipts     = "holdfast.receipts"     // what vendors answered, keyed by sink and event id
+	Sinks        = "holdfast.sinks"        // how sinks stand, keyed by sink and worker
 	Quota        = "holdfast.quota"        // limits shared by replicas
 	Jobs         = "holdfast.jobs"         // redrives asked for by people
 	Audit        = "holdfast.audit"        // who did what and why

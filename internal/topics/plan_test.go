@@ -86,6 +86,7 @@ func TestPlanOfAnEmptyCluster(t *testing.T) {
 		"create retry.stripe-invoices.1s 3", "create retry.stripe-invoices.90s 3",
 		"create redrive.stripe-invoices 3", "create dlq.stripe-invoices 3",
 		"create holdfast.audit 1", "create holdfast.dispositions 1", "create holdfast.quota 1", "create holdfast.receipts 12",
+		"create holdfast.sinks 1",
 	}, "\n")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

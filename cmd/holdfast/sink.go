@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/lookup"
+)
+
+func sinkCommand(g *globals) *cobra.Command {
+	return group("sink", "Show how sinks stand, and let a held one go on", sinkListCommand(g), sinkResumeCommand(g))
+}
+
+// sinkRow is what `sink list` prints of one sink.
+type sinkRow struct {
+	lookup.Standing
+
+	Kind string `json:"kind"`
+	In   string `json:"in"`
+}
+
+func sinkListCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the configured sinks, and what holds them", Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return sinkList(c.Context(), g) },
+	}
+}
+
+func sinkList(ctx context.Context, g *globals) error {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	conn, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	standings, err := conn.lookup().Standings(ctx)
+	if err != nil {
+		return err
+	}
+	var rows []sinkRow
+	for i, s := range conn.cfg.Sinks { // in the same order
+		rows = append(rows, sinkRow{Standing: standings[i], Kind: s.Kind, In: s.In})
+	}
+	return list(g, rows, []column[sinkRow]{
+		{"sink", func(r sinkRow) string { return r.Sink }},
+		{"kind", func(r sinkRow) string { return r.Kind }},
+		{"in", func(r sinkRow) string { return r.In }},
+		{"workers", func(r sinkRow) string { return strconv.Itoa(r.Workers) }},
+		{"breaker", func(r sinkRow) string { return orDash(r.Breaker) }},
+		{"held", func(r sinkRow) string { return cmp.Or(r.Held, "-") }},
+		{"next", func(r sinkRow) string { return cmp.Or(r.Next, "-") }},
+	})
+}
+
+// resumeResult is what `sink resume` prints.
+type resumeResult struct {
+	Job  string `json:"job"`
+	Sink string `json:"sink"`
+	// Held is what held it when it was told to go on; "" for nothing.
+	Held    string `json:"held"`
+	Workers int    `json:"workers"` // that hear it
+}
+
+func sinkResumeCommand(g *globals) *cobra.Command {
+	var reason, by string
+	c := &cobra.Command{
+		Use: "resume NAME", Short: "Free a mapping that the dead-letter budget holds, and try refused credentials at once",
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			return sinkResume(c.Context(), g, args[0], dlq.Job{By: by, Reason: reason})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, such as INC-2041; required")
+	c.Flags().StringVar(&by, "by", me(), "who you are")
+	return c
+}
+
+func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error {
+	switch {
+	case !g.yes && !g.canAsk():
+		return exit(exitRefused, errRefused)
+	case strings.TrimSpace(job.Reason) == "":
+		return exit(exitUsage, errReason)
+	}
+	conn, err := g.reach(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	target, err := sinkNamed(conn, name)
+	if err != nil {
+		return err
+	}
+	standings, err := conn.lookup().Standings(ctx)
+	if err != nil {
+		return err
+	}
+	now := standings[slices.IndexFunc(standings, func(s lookup.Standing) bool { return s.Sink == name })]
+	explainHold(g, now)
+	if err := g.confirm(fmt.Sprintf("Let %s go on?", name)); err != nil {
+		return err
+	}
+	job.ID = "sr-" + shortID()
+	if err := conn.box(target).Resume(ctx, job); err != nil {
+		return dlqError(err)
+	}
+	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Workers: now.Workers}
+	return one(g, r, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: %s was told to go on\n", r.Job, r.Sink)
+		return err
+	})
+}
+
+var errNoSink = errors.New("no such sink in the configuration")
+
+// sinkNamed is the sink of a name; a processor holds nothing.
+func sinkNamed(conn *connection, name string) (dlq.Target, error) {
+	var names []string
+	for _, t := range targets(conn.cfg) {
+		switch {
+		case t.Processor:
+		case t.Name == name:
+			return t, nil
+		default:
+			names = append(names, t.Name)
+		}
+	}
+	return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s", name, errNoSink, strings.Join(names, ", ")))
+}
+
+// explainHold tells what a resume will free, and what it will not.
+func explainHold(g *globals, s lookup.Standing) {
+	switch {
+	case s.Workers == 0:
+		g.note("no worker of %s is running: nobody hears it, and a worker that starts holds nothing", s.Sink)
+	case s.Held == "" && s.Next == "":
+		g.note("nothing holds %s, as far as its workers told", s.Sink)
+	case s.Held == "throttled":
+		g.note("%s: %s; the vendor asked for that time, and a resume does not shorten it", s.Sink, s.Next)
+	case s.Held == "":
+		g.note("%s: %s; the breaker finds out by itself", s.Sink, s.Next)
+	default:
+		g.note("%s: %s", s.Sink, s.Next)
+	}
+}

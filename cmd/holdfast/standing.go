@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"holdfast.internal/internal/delivery"
+	"holdfast.internal/internal/disposition"
+	"holdfast.internal/internal/sinkstate"
+)
+
+// addStanding tells how the sinks of this process stand, and listens to people
+// who let one go on.
+func (a *app) addStanding(workers map[string]*delivery.Worker) {
+	if len(workers) == 0 {
+		return
+	}
+	report := func(ctx context.Context) error {
+		var wg sync.WaitGroup
+		for _, w := range workers {
+			wg.Go(func() { sinkstate.Report(ctx, a.conn.client, a.log, w.Standing) })
+		}
+		wg.Wait()
+		return nil
+	}
+	listen := func(ctx context.Context) error {
+		return disposition.FollowResumes(ctx, a.conn.opts, func(sink string, r disposition.Resume) {
+			if w := workers[sink]; w != nil {
+				w.Resume(r.By, r.Reason)
+			}
+		})
+	}
+	a.runners = append(a.runners, runner{name: "states of sinks", run: report}, runner{name: "sink resume", run: listen})
+}

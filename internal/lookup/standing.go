@@ -1,0 +1,63 @@
+package lookup
+
+import (
+	"context"
+	"time"
+
+	"holdfast.internal/internal/dlq"
+	"holdfast.internal/internal/sinkstate"
+)
+
+// Standing is how one sink stands. Its field names are an interface for scripts.
+type Standing struct {
+	Sink    string `json:"sink"`
+	Workers int    `json:"workers"` // members of its group; 0 where nobody may ask
+	// Breaker is closed, half_open or open, as the running workers say; null
+	// where none does.
+	Breaker *string `json:"breaker"`
+	// Held is throttled, unauthorized or mapping; "" where nothing is held.
+	Held string `json:"held"`
+	// NextAt is when the hold ends, or one record is tried; null for neither.
+	NextAt *time.Time `json:"next_at"`
+	Next   string     `json:"next"` // the same in words
+	// Tenants is how many tenants this is about; 0 is the whole sink.
+	Tenants int `json:"tenants"`
+}
+
+// Standings tells of every sink, in the order of the configuration.
+func (l *Lookup) Standings(ctx context.Context) ([]Standing, error) {
+	states, err := l.states(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []Standing{}
+	for _, t := range l.Targets {
+		if !t.Processor {
+			out = append(out, l.standing(t, states, Members(ctx, l.Admin, t.Group())))
+		}
+	}
+	return out, nil
+}
+
+func (l *Lookup) states(ctx context.Context) (map[string]sinkstate.State, error) {
+	return sinkstate.Read(ctx, l.Admin, l.Scanner, l.now())
+}
+
+// standing is what is known of one sink. That all is well is no news of a sink
+// that nobody runs any more.
+func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, members int) Standing {
+	st := Standing{Sink: t.Name, Workers: members}
+	s, ok := states[t.Name]
+	if !ok || s.Plain() && members == 0 {
+		return st
+	}
+	st.Breaker = new(string(s.Breaker))
+	st.Held, st.Tenants, st.Next = string(s.Held), s.Tenants, s.Next(l.now())
+	switch {
+	case s.Held != sinkstate.NotHeld:
+		st.NextAt = moment(s.Until)
+	case s.Breaker == sinkstate.Open:
+		st.NextAt = moment(s.ProbeAt)
+	}
+	return st
+}

@@ -1,0 +1,59 @@
+package sinkstate
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/topics"
+)
+
+// How long it is believed what a worker said.
+const (
+	believed      = time.Minute
+	plainBelieved = 2 * plainEvery
+)
+
+// readBudget bounds the reading of states, which are few.
+const readBudget = 5 * time.Second
+
+// Read returns how each sink stands that somebody told of lately; of several
+// workers the graver words. A cluster without the topic knows of none.
+func Read(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, now time.Time) (map[string]State, error) {
+	extents, err := scan.MeasureExisting(ctx, admin, topics.Sinks)
+	if err != nil {
+		return nil, err
+	}
+	ranges, err := extents.Since(ctx, admin, now.Add(-plainBelieved))
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]State{} // by key: of each worker the last word
+	_, err = scanner.Read(ctx, ranges, scan.Budget{Time: readBudget}, func(r *kgo.Record) error {
+		var s State
+		if json.Unmarshal(r.Value, &s) == nil && s.Sink != "" {
+			last[string(r.Key)] = s
+		}
+		return nil
+	})
+	return join(last, now), err
+}
+
+func join(last map[string]State, now time.Time) map[string]State {
+	sinks := map[string]State{}
+	for _, s := range last {
+		age := now.Sub(s.At)
+		if age > plainBelieved || age > believed && !s.Plain() {
+			continue
+		}
+		if before, ok := sinks[s.Sink]; ok {
+			s = worse(before, s)
+		}
+		sinks[s.Sink] = s
+	}
+	return sinks
+}

@@ -1,0 +1,70 @@
+package sinkstate
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+)
+
+// How often a worker looks at its state, and says it again though nothing changed.
+const (
+	lookEvery    = time.Second
+	repeatEvery  = 15 * time.Second // while something holds the sink
+	plainEvery   = time.Hour
+	writeTimeout = 5 * time.Second
+)
+
+// Report writes what stand says, until ctx ends: within a second of a change,
+// and from time to time. Nothing waits for it: what cannot be written is
+// written later.
+func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func() State) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	r := reporter{client: client, log: log}
+	for {
+		r.look(ctx, stand())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// reporter remembers what was said last.
+type reporter struct {
+	client *kgo.Client
+	log    *zap.Logger
+	said   State
+	silent bool // what was to be said last could not be written
+}
+
+func (r *reporter) look(ctx context.Context, now State) {
+	every := plainEvery
+	if !now.Plain() {
+		every = repeatEvery
+	}
+	if same(now, r.said) && now.At.Sub(r.said.At) < every {
+		return
+	}
+	err := r.write(ctx, now)
+	switch {
+	case err == nil:
+		r.said, r.silent = now, false
+	case ctx.Err() == nil && !r.silent:
+		r.silent = true
+		r.log.Warn("how the sink stands could not be told; lag does not show it", zap.String("sink", now.Sink), zap.Error(err))
+	}
+}
+
+func (r *reporter) write(ctx context.Context, s State) error {
+	record, err := s.Record()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return r.client.ProduceSync(ctx, record).FirstErr()
+}

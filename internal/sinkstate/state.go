@@ -1,0 +1,136 @@
+// Package sinkstate says how sinks stand: whether their workers may send, and
+// if not, why and until when. Each worker has a record of its own on the
+// compacted topic holdfast.sinks, which tools read.
+//
+// What a worker says is believed for a minute, as it may be dead since; that
+// all is well is believed for longer, as it is said once an hour.
+package sinkstate
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"holdfast.internal/internal/topics"
+)
+
+// Breaker is where the breaker of a sink stands; of several tenants, the worst.
+type Breaker string
+
+// The states of a breaker.
+const (
+	Closed   Breaker = "closed"
+	HalfOpen Breaker = "half_open" // one record is on its way to see
+	Open     Breaker = "open"
+)
+
+// Hold says why a sink sends nothing for a while.
+type Hold string
+
+// The reasons, the gravest last. Only the last two end by `holdfast sink resume`.
+const (
+	NotHeld      Hold = ""
+	Throttled    Hold = "throttled"    // the vendor named a time
+	Unauthorized Hold = "unauthorized" // credentials are refused
+	Mapping      Hold = "mapping"      // the dead-letter budget is empty
+)
+
+// State is how one worker's part of a sink stands.
+type State struct {
+	Sink    string  `json:"sink"`
+	Worker  string  `json:"worker"`
+	Breaker Breaker `json:"breaker"`
+	// ProbeAt is when an open breaker lets one record try; it may be over while
+	// there is none.
+	ProbeAt time.Time `json:"probe_at,omitzero"`
+	Held    Hold      `json:"held,omitempty"`
+	// Until is when the hold ends, or one record is tried.
+	Until time.Time `json:"until,omitzero"`
+	// Tenants is how many tenants all this is about; 0 is the whole sink.
+	Tenants int       `json:"tenants,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// Plain reports whether records go as they come.
+func (s State) Plain() bool { return s.Breaker == Closed && s.Held == NotHeld }
+
+// Blocked reports whether the whole sink sends nothing.
+func (s State) Blocked() bool { return s.Tenants == 0 && (s.Breaker == Open || s.Held != NotHeld) }
+
+// Next says in words what happens next, such as "probe in 40s"; "" where
+// records go as they come.
+func (s State) Next(now time.Time) string {
+	text := ""
+	switch {
+	case s.Held == Mapping:
+		text = "mapping held, try " + in(s.Until, now)
+	case s.Held == Unauthorized:
+		text = "credentials refused, try " + in(s.Until, now)
+	case s.Held == Throttled:
+		text = "throttled, held until " + s.Until.UTC().Format("15:04:05Z")
+	case s.Breaker == Open:
+		text = "probe " + in(s.ProbeAt, now)
+	case s.Breaker == HalfOpen:
+		text = "probe under way"
+	}
+	switch {
+	case text == "" || s.Tenants == 0:
+		return text
+	case s.Tenants == 1:
+		return text + " (1 tenant)"
+	}
+	return text + " (" + strconv.Itoa(s.Tenants) + " tenants)"
+}
+
+func in(at, now time.Time) string {
+	d := at.Sub(now).Round(time.Second)
+	if d <= 0 {
+		return "with the next record"
+	}
+	return "in " + d.String()
+}
+
+// same reports whether two states differ in nothing but their time.
+func same(a, b State) bool {
+	a.At = b.At
+	return a == b
+}
+
+// worse joins what two workers say of a sink: the graver of each part.
+func worse(a, b State) State {
+	if a.Plain() {
+		a, b = b, a
+	}
+	if b.Plain() {
+		return a
+	}
+	if c := cmp.Compare(rank(b.Breaker), rank(a.Breaker)); c > 0 || c == 0 && b.ProbeAt.After(a.ProbeAt) {
+		a.Breaker, a.ProbeAt = b.Breaker, b.ProbeAt
+	}
+	if c := cmp.Compare(grave(b.Held), grave(a.Held)); c > 0 || c == 0 && b.Until.After(a.Until) {
+		a.Held, a.Until = b.Held, b.Until
+	}
+	if a.Tenants == 0 || b.Tenants == 0 { // the whole sink, for one of them
+		a.Tenants = 0
+	} else {
+		a.Tenants = max(a.Tenants, b.Tenants)
+	}
+	return a
+}
+
+func rank(b Breaker) int { return map[Breaker]int{Closed: 1, HalfOpen: 2, Open: 3}[b] }
+
+func grave(h Hold) int { return map[Hold]int{Throttled: 1, Unauthorized: 2, Mapping: 3}[h] }
+
+// Record renders the state for holdfast.sinks.
+func (s State) Record() (*kgo.Record, error) {
+	value, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode state of sink: %w", err)
+	}
+	return &kgo.Record{Topic: topics.Sinks, Key: []byte(s.Sink + "/" + s.Worker), Value: value}, nil
+}
