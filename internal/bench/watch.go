@@ -111,7 +111,9 @@ func (f *sized) fill(began time.Time, j job, seen sightings, ended *os.ProcessSt
 		return
 	}
 	f.Drain, f.Steady, f.Quarters = seen.rates()
-	f.OfSteady = f.Drain / f.Steady
+	if f.Steady > 0 { // 0 where it stood still for most of the time
+		f.OfSteady = f.Drain / f.Steady
+	}
 	if !j.Due.IsZero() {
 		behind := seen.First.Sub(j.Due)
 		f.Late = &lateness{First: behind.Seconds(), Median: (behind + seen.after(0.5)).Seconds(), P99: (behind + seen.after(0.99)).Seconds(), Early: seen.Early}

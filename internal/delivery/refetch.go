@@ -32,15 +32,13 @@ func (s *scheduler) wishes(limit int) map[string]map[int32][]wish {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[string]map[int32][]wish{}
-	n := 0
-	for _, w := range s.refetch {
-		if n == limit {
-			break
-		}
-		n++
+	n, picked := 0, 0
+	for ; n < len(s.refetch) && picked < limit; n++ {
+		w := s.refetch[n]
 		if w.shard.gone || w.shard.index.at(w.id).state() != wanted {
 			continue
 		}
+		picked++
 		e := w.shard.index.at(w.id)
 		topic := s.layout.names[e.slot()]
 		if out[topic] == nil {
@@ -81,10 +79,15 @@ func (s *scheduler) missing(w wish) {
 	}
 }
 
-// idleRoom waits until the records that were read again have been taken.
+// roomToFetch is how many records are to be asked for at once.
 func (s *scheduler) roomToFetch() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return min(refetchBatch, s.room())
+}
+
+// room is how many records may be read again and wait to be sent.
+func (s *scheduler) room() int {
 	if s.bytes >= 2*maxHeldBytes {
 		return 0
 	}
@@ -92,7 +95,44 @@ func (s *scheduler) roomToFetch() int {
 	for _, tn := range s.turns {
 		queued += tn.queue.len()
 	}
-	return min(refetchBatch, max(0, maxHeldRecords+refetchBatch-queued))
+	return max(0, maxHeldRecords+refetchBatch-queued)
+}
+
+// alsoDue picks, of the records that a broker sent along with one that was
+// asked for, those that may be sent now too: when much of a tier is due at
+// once, each of its batches is read only once.
+func (s *scheduler) alsoDue(w wish, along []arrival) []wish {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := w.shard
+	if sh.gone || !sh.open {
+		return nil
+	}
+	slot, now, room := sh.index.at(w.id).slot(), time.Now(), s.room()
+	var found []wish
+	for _, a := range along {
+		if len(found) >= room {
+			break
+		}
+		if a.env == nil {
+			continue
+		}
+		key, origin := s.keyOf(a.env), s.originOf(a.env)
+		i := sh.index.first(key)
+		if key == 0 {
+			i = sh.index.find(key, origin)
+		}
+		if i == none {
+			continue
+		}
+		e := sh.index.at(i)
+		mayGo := e.state() == wanted || e.state() == stored && e.due != never && !s.timeOf(e.due).After(now)
+		if e.origin == origin && e.slot() == slot && e.offset() == a.offset && mayGo {
+			e.set(wanted)
+			found = append(found, wish{want{sh, i}, a.offset})
+		}
+	}
+	return found
 }
 
 // refetchLoop reads what may be sent and is not in memory, until ctx ends. A
@@ -130,13 +170,14 @@ func refetchWait(room int) time.Duration {
 
 // refetch reads some records of one partition, in the order of their offsets.
 func (w *Worker) refetch(ctx context.Context, topic string, num int32, list []wish) {
-	slices.SortFunc(list, func(a, b wish) int { return cmp.Compare(a.offset, b.offset) })
+	slices.SortFunc(list, byOffset)
 	for len(list) > 0 && ctx.Err() == nil {
 		got, err := w.fetchAt(ctx, topic, num, list[0].offset)
 		if err != nil {
 			w.log.Warn("parked records cannot be read", zap.String("topic", topic), zap.Int32("partition", num), zap.Error(err))
 			_ = sleep(ctx, time.Second)
 		}
+		list = w.withAlsoDue(list, got)
 		left := list[:0:0]
 		at := 0
 		last := int64(-1)
@@ -168,6 +209,20 @@ func (w *Worker) refetch(ctx context.Context, topic string, num int32, list []wi
 		list = left
 	}
 }
+
+// withAlsoDue adds to a list in the order of its offsets what was read beside
+// it and may be sent too.
+func (w *Worker) withAlsoDue(list []wish, got []*kgo.Record) []wish {
+	along := make([]arrival, len(got))
+	for i, r := range got {
+		along[i] = w.outlineOf(r)
+	}
+	list = append(list, w.sched.alsoDue(list[0], along)...)
+	slices.SortFunc(list, byOffset)
+	return slices.CompactFunc(list, func(a, b wish) bool { return a.offset == b.offset })
+}
+
+func byOffset(a, b wish) int { return cmp.Compare(a.offset, b.offset) }
 
 var errNoTopicID = errors.New("the topic's id is not known")
 

@@ -315,6 +315,11 @@ func (s *scheduler) consider(sh *shard, i id) {
 		s.enqueue(t)
 		return
 	}
+	if len(s.refetch) >= maxRefetch { // it has its turn when these were read
+		sh.wait(i, e.due)
+		s.alarmAt(time.Now().Add(refetchPause))
+		return
+	}
 	e.set(wanted)
 	s.refetch = append(s.refetch, want{sh, i})
 	poke(s.fetch)

@@ -125,8 +125,9 @@ func (p *part) meet(offset int64) bool {
 	return false
 }
 
-// dueHeap orders the entries that wait for their time, the soonest first. An
-// item may be out of date: whoever takes it looks at the entry.
+// dueHeap orders the entries that wait for their time, the soonest first, and
+// of those at one time the first that was met, because its neighbours in the
+// topic come next. An item may be out of date: whoever takes it looks at the entry.
 type dueHeap []dueItem
 
 type dueItem struct {
@@ -134,9 +135,13 @@ type dueItem struct {
 	id  id
 }
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h dueHeap) Len() int { return len(h) }
+
+func (h dueHeap) Less(i, j int) bool {
+	return h[i].due < h[j].due || h[i].due == h[j].due && h[i].id < h[j].id
+}
+
+func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
 // Push is for container/heap.
 func (h *dueHeap) Push(x any) { *h = append(*h, x.(dueItem)) } //nolint:forcetypeassert // the heap holds nothing else
