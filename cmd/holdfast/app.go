@@ -37,6 +37,9 @@ type runner struct {
 	group string // consumer group; "" for none
 	run   func(context.Context) error
 	ready <-chan struct{} // nil: at once
+	// trouble says why the part is not ready although it has started, "" where
+	// nothing is wrong; nil: never.
+	trouble func() string
 }
 
 // app is a configuration at work.
@@ -90,7 +93,7 @@ func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) erro
 	if err := a.shareLimits(cfg, sel); err != nil {
 		return err
 	}
-	if err := a.addSinks(cfg, sel, consumed); err != nil {
+	if err := a.addSinks(ctx, cfg, sel, consumed); err != nil {
 		return err
 	}
 	if cfg.Outbox.Kind != "" && sel.has("outbox") {
@@ -122,14 +125,20 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 	return nil
 }
 
-func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
+func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
 	metrics := delivery.NewMetrics(a.metrics, consumed)
 	workers := map[string]*delivery.Worker{}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
 			continue
 		}
-		settings := deliveryConfig(s, sel.instance)
+		settings, err := deliveryConfig(cfg, s, sel)
+		if err != nil {
+			return err
+		}
+		if err := delivery.CheckPlace(ctx, a.conn.admin, settings); err != nil {
+			return err
+		}
 		var worker *delivery.Worker
 		limit := a.limit(cfg, s, sel, func() float64 { return worker.Share() })
 		sink, err := openSink(s, sinks.Deps{
@@ -153,7 +162,7 @@ func (a *app) addSinks(cfg *config.Config, sel selection, consumed *prometheus.C
 		if err != nil {
 			return err
 		}
-		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready()})
+		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready(), trouble: worker.Trouble})
 		workers[s.Name] = worker
 	}
 	a.addStanding(workers)
@@ -202,9 +211,11 @@ func (a *app) limit(cfg *config.Config, s config.Sink, sel selection, share func
 }
 
 // deliveryConfig is what the engine needs of a sink's configuration.
-func deliveryConfig(s config.Sink, instance string) delivery.Config {
+func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.Config, error) {
+	from, err := delivery.ParseFrom(sel.from)
 	c := delivery.Config{
-		Sink: s.Name, Source: s.In, Instance: instance, Tiers: s.Retry.Tiers,
+		Sink: s.Name, Source: s.In, Instance: sel.instance, From: from,
+		BrokerBalances: cfg.Kafka.GroupProtocol == config.ConsumerProtocol, Tiers: s.Retry.Tiers,
 		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
 		MaxHold: s.Limits.MaxHold, MaxAge: s.Retry.MaxAge, DeadLetterBudget: s.Breaker.DeadLetterBudget,
 		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency,
@@ -222,7 +233,7 @@ func deliveryConfig(s config.Sink, instance string) delivery.Config {
 		// One attempt of a sink of several steps makes several requests.
 		c.Timeout = max(delivery.DefaultTimeout, 4*s.Timeout)
 	}
-	return c
+	return c, err
 }
 
 func (a *app) addOutbox(c config.Outbox) error {
@@ -269,6 +280,10 @@ func (a *app) serve(ctx context.Context, listen string) error {
 			http.Error(w, "starting", http.StatusServiceUnavailable)
 			return
 		}
+		if why := a.trouble(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
+			return
+		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
@@ -282,6 +297,20 @@ func (a *app) up() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.isUp
+}
+
+// trouble lists what is not ready although it has started, one part a line.
+func (a *app) trouble() string {
+	var all []string
+	for _, r := range a.runners {
+		if r.trouble == nil {
+			continue
+		}
+		if why := r.trouble(); why != "" {
+			all = append(all, r.name+": "+why)
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 // run works until ctx ends or a part fails; ready is called once all parts

@@ -114,7 +114,7 @@ func startDev(ctx context.Context, g *globals, o devOptions) (_ *devStack, err e
 	if err := d.prepare(ctx); err != nil {
 		return nil, err
 	}
-	d.app, err = newApp(ctx, d.cfg, selection{role: "all", instance: "dev", alone: true}, d.log)
+	d.app, err = newApp(ctx, d.cfg, selection{role: "all", instance: "dev", alone: true, from: "earliest"}, d.log)
 	return d, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"holdfast.internal/internal/delivery"
 	"holdfast.internal/internal/topics"
 )
 
@@ -54,7 +55,7 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.As(err, &dial), errors.As(err, &dns), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, kerr.SaslAuthenticationFailed):
 		return exitUnreachable
-	case errors.Is(err, topics.ErrMissing), errors.Is(err, topics.ErrUnequal):
+	case errors.Is(err, topics.ErrMissing), errors.Is(err, topics.ErrUnequal), errors.Is(err, delivery.ErrPlaceLost):
 		return exitFindings
 	}
 	return exitFailed

@@ -90,4 +90,3 @@ func runOnce(t *testing.T, cfg *config.Config, sel selection) {
 		t.Fatalf("ready %t: %v", ready, err)
 	}
 }
-

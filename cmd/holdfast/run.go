@@ -28,6 +28,7 @@ func runCommand(g *globals) *cobra.Command {
 	f.StringArrayVar(&sel.processors, "processor", nil, "run this processor only; may be repeated")
 	f.StringVar(&sel.instance, "instance", os.Getenv("HOLDFAST_INSTANCE"), "static member name, unique per replica and stable over restarts")
 	f.BoolVar(&sel.leave, "leave", false, "on SIGTERM, end the static membership too: the others take over at once, and a restart moves partitions")
+	f.StringVar(&sel.from, "from", "", "where a sink begins whose offsets are lost: earliest, latest or a `TIME` in RFC 3339; no effect on sinks that have offsets")
 	f.StringVar(&readyFile, "ready-file", "", "write this `FILE` once everything accepts work")
 	return c
 }

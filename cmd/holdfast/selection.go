@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"holdfast.internal/internal/config"
+	"holdfast.internal/internal/delivery"
 )
 
 // errNoConsole answers for a role that scripts may know already.
@@ -18,8 +19,9 @@ type selection struct {
 	sinks      []string
 	processors []string
 	instance   string
-	leave      bool // a stop ends the static membership
-	alone      bool // no other process shares the limits
+	leave      bool   // a stop ends the static membership
+	from       string // where a sink begins whose place is lost; "" refuses it
+	alone      bool   // no other process shares the limits
 }
 
 func (s selection) has(role string) bool { return s.role == "all" || s.role == role }
@@ -40,6 +42,9 @@ func (s selection) check(cfg *config.Config) error {
 	}
 	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, s.role) {
 		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", s.role, roles))
+	}
+	if _, err := delivery.ParseFrom(s.from); err != nil {
+		return exit(exitUsage, fmt.Errorf("--from %w", err))
 	}
 	var sinks, processors []string
 	for _, sink := range cfg.Sinks {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"holdfast.internal/internal/growth"
 	"holdfast.internal/internal/topics"
 )
 
@@ -47,11 +50,28 @@ func topicApply(c *cobra.Command, g *globals, partitions int32) error {
 		}
 		ctx, cancel := g.bounded(c.Context())
 		defer cancel()
+		if err := markGrowth(ctx, conn, changes); err != nil {
+			return err
+		}
 		if err := topics.Apply(ctx, conn.client, changes); err != nil {
 			return err
 		}
 		return printChanges(g, changes)
 	})
+}
+
+// markGrowth remembers where the sources stood whose followers are about to
+// grow: where no worker runs, nobody else has.
+func markGrowth(ctx context.Context, conn *connection, changes []topics.Change) error {
+	if !slices.ContainsFunc(changes, func(c topics.Change) bool { return c.Action == topics.Grow }) {
+		return nil
+	}
+	for _, s := range conn.cfg.Sinks {
+		if err := growth.Mark(ctx, conn.admin, s.Name, s.In); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withTopics hands the plan of the configured topics to do.

@@ -41,6 +41,11 @@ type Config struct {
 type Kafka struct {
 	// Brokers are the addresses to ask first, each host:port.
 	Brokers []string `yaml:"brokers" jsonschema:"required,minItems=1"`
+	// GroupProtocol is how the workers of a sink divide partitions: classic (the
+	// default; a killed worker's share stands still for 8 s at most) or consumer
+	// (KIP-848, Kafka 4; for as long as the broker's group.consumer.session.timeout.ms
+	// says, 45 s by default). All workers of a sink stop before it changes.
+	GroupProtocol string `yaml:"group_protocol" jsonschema:"enum=classic,enum=consumer"`
 	// TLS encrypts; leave it out for plaintext.
 	TLS *TLS `yaml:"tls"`
 	// SASL authenticates; leave it out for none.
@@ -112,6 +117,12 @@ type Slack struct {
 	Channel string          `yaml:"channel"`
 }
 
+// Words of kafka.group_protocol.
+const (
+	ClassicProtocol  = "classic"
+	ConsumerProtocol = "consumer"
+)
+
 // Defaults of what a file leaves out.
 const (
 	DefaultTable  = "outbox"
@@ -122,6 +133,7 @@ const (
 // defaults is what a file is decoded over.
 func defaults() Config {
 	return Config{
+		Kafka:          Kafka{GroupProtocol: ClassicProtocol},
 		SchemaRegistry: SchemaRegistry{Compatibility: defaultLevel},
 		Outbox:         Outbox{Table: DefaultTable},
 		HTTP:           HTTP{Listen: DefaultListen},

@@ -102,7 +102,8 @@ func (w *Worker) commitLast(ctx context.Context, timeout time.Duration, c commit
 	defer cancel()
 	for {
 		err := w.commitNow(ctx, commitTimeout, c)
-		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.RebalanceInProgress) || sleep(ctx, lastPause) != nil {
+		passes := kerr.IsRetriable(err) || errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.StaleMemberEpoch)
+		if err == nil || !passes || sleep(ctx, lastPause) != nil {
 			return
 		}
 	}
@@ -135,6 +136,7 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit)
 	var failed error
 	w.client.CommitOffsetsSync(withMetadata, heads, commitCallback(&failed))
 	if failed == nil {
+		w.sched.placed(c)
 		return nil
 	}
 	w.sched.uncommitted(c)

@@ -20,10 +20,14 @@ const (
 
 // Config is one sink's delivery.
 type Config struct {
-	Sink     string          // the configured name
-	Source   string          // topic
-	Instance string          // static member name; "" for dynamic membership
-	Tiers    []time.Duration // delays of the retry tiers, rising
+	Sink     string // the configured name
+	Source   string // topic
+	Instance string // static member name; "" for dynamic membership
+	// BrokerBalances leaves the division of partitions to the broker (KIP-848,
+	// its range assignor) instead of to the group's own balancer. All members of
+	// a group choose alike.
+	BrokerBalances bool
+	Tiers          []time.Duration // delays of the retry tiers, rising
 
 	Ordered     bool          // one record in flight per key
 	Concurrency int           // requests in flight
@@ -49,6 +53,7 @@ type Config struct {
 
 	OnTombstone Tombstones
 	FromLatest  bool // where a new sink starts to read its source
+	From        From // where one starts whose place is lost; overrules FromLatest
 
 	// EveryFailureSpends turns "whose fault" off: breaker.enabled is false.
 	EveryFailureSpends bool

@@ -113,6 +113,13 @@ type value struct{ holdfast.Value }
 // worker starts a worker; the function that is returned stops it.
 func (w *world) worker() (stop func()) {
 	w.t.Helper()
+	_, stop = w.start()
+	return stop
+}
+
+// start is worker for tests that look into it.
+func (w *world) start() (worker *Worker, stop func()) {
+	w.t.Helper()
 	open := func(_ context.Context, _ string, wire []byte, _ []holdfast.Header) (holdfast.Value, error) {
 		if len(wire) == 0 || wire[0] != 0 {
 			return nil, holdfast.Permanent(holdfast.ClassPoison, "undecodable", errTombstone)
@@ -133,7 +140,7 @@ func (w *world) worker() (stop func()) {
 			w.t.Error(err)
 		}
 	}()
-	return func() { cancel(); <-done }
+	return worker, func() { cancel(); <-done }
 }
 
 // produce writes n records, each of a key of its own, with ids 0, 1, 2 and so on.

@@ -45,3 +45,8 @@ func (l layout) tier(slot int) int {
 
 // tierSlot is the inverse of tier.
 func (l layout) tierSlot(tier int) int { return tier + 1 }
+
+// waiting are the topics whose records wait to be sent again: tiers and redrive.
+func (l layout) waiting() []string { return l.names[slotSource+1 : l.tierSlot(l.tiers)+1] }
+
+func (l layout) isLetters(topic string) bool { return l.letters >= 0 && l.names[l.letters] == topic }

@@ -9,9 +9,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 )
+
+// largest is the largest move there can be: a batch as large as can be read,
+// and what we add to it.
+const largest = kafka.MaxBatch + record.Headroom
 
 // defaultMaxMessage is Kafka's default for a source topic, and our headroom.
 const defaultMaxMessage = 1<<20 + record.Headroom
@@ -54,17 +59,39 @@ func (w *Worker) produce(ctx context.Context, t *task, r *kgo.Record, slot, move
 	w.moves.Add(1)
 	w.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 		defer w.moves.Done()
-		switch {
-		case err == nil && slot == slotLetters:
-			w.sched.finish(t)
-		case err == nil:
-			w.sched.moved(t, move, slot, r.Offset, due)
-		case errors.Is(err, kerr.MessageTooLarge):
-			w.shrink(ctx, t, r, slot, move)
-		default:
-			w.log.Error("move refused by the broker", zap.String("topic", r.Topic), zap.Int32("partition", r.Partition), zap.Error(err))
-			w.later(ctx, t, func() { w.produce(ctx, t, w.render(t, slot), slot, move) })
+		if errors.Is(err, kerr.MessageTooLarge) {
+			w.alone(ctx, t, r, slot, move)
+			return
 		}
+		w.produced(ctx, t, r, slot, move, due, err)
+	})
+}
+
+func (w *Worker) produced(ctx context.Context, t *task, r *kgo.Record, slot, move int, due time.Time, err error) {
+	switch {
+	case err == nil && slot == slotLetters:
+		w.sched.finish(t)
+	case err == nil:
+		w.sched.moved(t, move, slot, r.Offset, due)
+	case errors.Is(err, kerr.MessageTooLarge):
+		w.shrink(ctx, t, r, slot, move)
+	default:
+		w.log.Error("move refused by the broker", zap.String("topic", r.Topic), zap.Int32("partition", r.Partition), zap.Error(err))
+		w.later(ctx, t, func() { w.produce(ctx, t, w.render(t, slot), slot, move) })
+	}
+}
+
+// alone writes a record in a batch of its own, one at a time, through a client
+// that lets the broker say whether it fits. The other one counts bytes before
+// compression, and a record may have come compressed, many times as large as
+// its topic seems to take; or a batch was refused for the size of all together.
+func (w *Worker) alone(ctx context.Context, t *task, r *kgo.Record, slot, move int) {
+	due := t.env.Due
+	w.moves.Go(func() {
+		w.oversize <- struct{}{}
+		err := w.large.ProduceSync(context.WithoutCancel(ctx), r).FirstErr()
+		<-w.oversize
+		w.produced(ctx, t, r, slot, move, due, err)
 	})
 }
 

@@ -18,7 +18,7 @@ func (s *scheduler) assign(life context.Context, topic string, num, epoch int32)
 		s.owned.Store(int64(len(s.shards)))
 	}
 	slot := s.layout.slots[topic]
-	sh.parts[slot] = &part{topic: topic, slot: slot, shard: sh, end: -1, ahead: make(map[int64]struct{})}
+	sh.parts[slot] = &part{topic: topic, slot: slot, shard: sh, end: -1, ahead: make(map[int64]struct{}), withheld: -1}
 }
 
 // committed tells where a partition was committed, and what its metadata says
@@ -37,15 +37,30 @@ func (s *scheduler) committed(topic string, num int32, offset int64, metadata st
 	return err
 }
 
-// beginAt starts a partition that was never committed at an offset, which is
-// committed with the next ones.
+// beginAt starts a partition that was never committed at an offset. Nothing of
+// its shard is sent before that is committed, see placed.
 func (s *scheduler) beginAt(topic string, num int32, offset int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.part(topic, num); p != nil {
 		p.finished, _ = offsets.New(offset, "") // no metadata, no error
 		p.finished.Dirty()
-		s.tryOpen(p.shard)
+		p.unplaced = true
+	}
+}
+
+// placed notes that a commit was made: what it says begins there for good, and
+// may be sent.
+func (s *scheduler) placed(c commit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, nums := range c {
+		for num := range nums {
+			if p := s.part(topic, num); p != nil && p.unplaced {
+				p.unplaced = false
+				s.tryOpen(p.shard)
+			}
+		}
 	}
 }
 
@@ -194,6 +209,14 @@ func (s *scheduler) skipTo(topic string, num int32, next int64) bool {
 	}
 	s.tryOpen(p.shard)
 	return true
+}
+
+// ownsNumber reports whether a partition number is this worker's.
+func (s *scheduler) ownsNumber(num int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.shards[num]
+	return sh != nil && !sh.gone
 }
 
 // part returns a partition that is owned and whose offset is known, or nil.

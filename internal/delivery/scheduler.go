@@ -77,6 +77,10 @@ type scheduler struct {
 	paused                 bool // the source is not read
 	closed                 bool
 
+	barrier *barrier // nil unless the source has grown
+	asked   *barrier // what it is to be, if it changes
+	changes bool
+
 	alarm   time.Time     // when timers next looks
 	ring    chan struct{} // the alarm was set earlier
 	fetch   chan struct{} // refetch has something
@@ -125,17 +129,22 @@ type arrival struct {
 	outline bool
 }
 
-// admit takes the records of one partition that were read.
-func (s *scheduler) admit(topic string, num int32, arrivals []arrival) {
+// admit takes the records of one partition that were read. It reports whether
+// some were kept back, which will be read again.
+func (s *scheduler) admit(topic string, num int32, arrivals []arrival) (kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sh := s.shards[num]
 	if sh == nil || sh.gone {
-		return
+		return false
 	}
 	p := sh.parts[s.layout.slots[topic]]
 	if p == nil || p.finished == nil {
-		return
+		return false
+	}
+	limit := int64(-1)
+	if p.slot == slotSource && s.barrier != nil {
+		arrivals, limit = s.withhold(p, arrivals)
 	}
 	for i := range arrivals {
 		a := &arrivals[i]
@@ -147,8 +156,13 @@ func (s *scheduler) admit(topic string, num int32, arrivals []arrival) {
 			s.take(p, a)
 		}
 	}
+	if limit > p.finished.Next() {
+		p.finished.Skip(limit - 1)
+	}
+	s.reachOver(sh)
 	s.tryOpen(sh)
 	s.pressure()
+	return limit >= 0
 }
 
 // take files one record that is not settled.

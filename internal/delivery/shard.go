@@ -78,11 +78,12 @@ func (s *shard) stale(origin int64, rank uint16, env *record.Envelope) bool {
 }
 
 // caughtUp reports whether everything that lay in the tiers at the assignment
-// was read, and the source as far as the records in the tiers reach. With full
-// memory the source gets no further, and what is known has to do.
+// was read, and the source as far as the records in the tiers reach, and a
+// place is committed for everything. With full memory the source gets no
+// further, and what is known has to do.
 func (s *shard) caughtUp(full bool) bool {
 	for slot, p := range s.parts {
-		if p == nil || p.finished == nil || slot != slotSource && !p.caughtUp() {
+		if p == nil || p.finished == nil || p.unplaced || slot != slotSource && !p.caughtUp() {
 			return false
 		}
 	}
@@ -98,6 +99,10 @@ type part struct {
 	end      int64            // where the topic ended at the assignment; -1 until known
 	// ahead are offsets that this worker wrote and settled before it read them.
 	ahead map[int64]struct{}
+	// unplaced is set while it is not committed where the partition begins.
+	unplaced bool
+	// withheld is the first offset that a barrier keeps back; -1 for none.
+	withheld int64
 }
 
 func (p *part) caughtUp() bool { return p.end == 0 || p.end > 0 && p.finished.Next() >= p.end }

@@ -67,6 +67,9 @@ type Worker struct {
 	log        *zap.Logger
 	client     *kgo.Client
 	admin      *kadm.Client
+	large      *kgo.Client   // for moves that the client does not take, or not together
+	oversize   chan struct{} // held for one of those
+	made       chan struct{} // closed once the two are there: the client calls back before
 
 	sched  *scheduler
 	meters *meters
@@ -80,6 +83,7 @@ type Worker struct {
 	commits    chan struct{}
 	partitions atomic.Int64  // of each topic of the sink
 	measure    chan struct{} // partitions were assigned whose ends are not known
+	growing    growing
 	idsMu      sync.Mutex
 	ids        map[string][16]byte               // of topics
 	stepping   map[holdfast.Coordinates]struct{} // partitions that step over a batch
@@ -99,9 +103,12 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		meters:   deps.Metrics.of(cfg),
 		commits:  make(chan struct{}, 1),
 		measure:  make(chan struct{}, 1),
+		growing:  growing{look: make(chan struct{}, 1)},
 		ids:      make(map[string][16]byte),
 		stepping: make(map[holdfast.Coordinates]struct{}),
 		ready:    make(chan struct{}),
+		made:     make(chan struct{}),
+		oversize: make(chan struct{}, 1),
 	}
 	w.life, w.endLife = context.WithCancel(context.Background())
 	w.reconciler, _ = deps.Sink.(sinks.Reconciler)
@@ -109,7 +116,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		w.batcher = b
 	}
 	opts := append([]kgo.Opt{}, deps.Kafka...)
-	opts = append(opts, kafka.Member(topics.Group(cfg.Sink), cfg.Instance, copartition.Balancer())...)
+	opts = append(opts, membership(cfg)...)
 	opts = append(opts,
 		kgo.ConsumeTopics(w.sched.layout.names...),
 		kgo.BlockRebalanceOnPoll(),
@@ -131,8 +138,25 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		w.endLife()
 		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
 	}
+	w.large, err = kgo.NewClient(append(append([]kgo.Opt{}, deps.Kafka...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(largest), kgo.ProducerLinger(0))...)
+	if err != nil {
+		client.Close()
+		w.endLife()
+		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
+	}
 	w.client, w.admin = client, kadm.NewClient(client)
+	close(w.made)
 	return w, nil
+}
+
+// membership are the options of the group. The broker's range assignor keeps the
+// numbers of topics of equal size together, too.
+func membership(cfg Config) []kgo.Opt {
+	if cfg.BrokerBalances {
+		return append(kafka.Member(topics.Group(cfg.Sink), cfg.Instance, kgo.RangeBalancer()), kgo.ServerSideBalancer())
+	}
+	return kafka.Member(topics.Group(cfg.Sink), cfg.Instance, copartition.Balancer())
 }
 
 // fetchMaxWait is how long a broker may sit on a request for records. While it
@@ -169,6 +193,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	helpers.Go(func() { w.measureLoop(background) })
 	helpers.Go(func() { w.relieveLoop(background) })
 	helpers.Go(func() { w.gaugeLoop(background) })
+	helpers.Go(func() { w.growthLoop(background) })
 	if w.cfg.Park {
 		helpers.Go(func() { w.followDispositions(background) })
 		helpers.Go(func() { w.strayLoop(background) })
@@ -176,7 +201,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopOnEnd := context.AfterFunc(ctx, w.sched.close)
 	defer stopOnEnd()
 
-	w.poll(ctx)
+	if w.learnGrowth(ctx) {
+		w.poll(ctx)
+	}
 
 	w.sched.close()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownDrain)
@@ -192,6 +219,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() {
 		defer close(closed)
 		w.client.CloseAllowingRebalance()
+		w.large.Close()
 		slots.Wait()
 		w.moves.Wait()
 	}()
@@ -207,18 +235,39 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) poll(ctx context.Context) {
 	complaints := newComplaints(w.log)
 	for {
-		fetches := w.client.PollRecords(ctx, pollRecords)
+		fetches := w.pollOnce(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			w.client.AllowRebalance()
 			return
 		}
 		fetches.EachError(func(topic string, num int32, err error) {
-			if !w.poison(ctx, topic, num, err) {
+			if !errors.Is(err, context.DeadlineExceeded) && !w.poison(ctx, topic, num, err) {
 				complaints.fetch(topic, num, err)
 			}
 		})
-		fetches.EachPartition(w.admit)
+		fetches.EachPartition(w.admitUnless(w.pass())) //nolint:contextcheck // a tenant's schema is asked for within the worker's life
 		w.client.AllowRebalance()
+	}
+}
+
+// pollOnce waits for records; at a barrier not for long, since nothing may come
+// until it falls.
+func (w *Worker) pollOnce(ctx context.Context) kgo.Fetches {
+	if w.sched.barred() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, barredPoll)
+		defer cancel()
+	}
+	return w.client.PollRecords(ctx, pollRecords)
+}
+
+// admitUnless is admit, but for partitions of the source that are read again
+// from an earlier offset.
+func (w *Worker) admitUnless(again map[int32]int64) func(kgo.FetchTopicPartition) {
+	return func(p kgo.FetchTopicPartition) {
+		if _, stale := again[p.Partition]; !stale || p.Topic != w.cfg.Source {
+			w.admit(p)
+		}
 	}
 }
 
@@ -236,7 +285,9 @@ func (w *Worker) admit(fetched kgo.FetchTopicPartition) {
 	for i, r := range fetched.Records {
 		arrivals[i] = read(r)
 	}
-	w.sched.admit(fetched.Topic, fetched.Partition, arrivals)
+	if w.sched.admit(fetched.Topic, fetched.Partition, arrivals) {
+		w.client.PauseFetchPartitions(map[string][]int32{fetched.Topic: {fetched.Partition}})
+	}
 }
 
 // arrivalOf reads the envelope of a record.
@@ -283,6 +334,7 @@ func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[strin
 		// A partition that comes back may still be paused from its last stay.
 		client.ResumeFetchPartitions(map[string][]int32{topic: nums})
 	}
+	w.growing.meet(added[w.cfg.Source], w.sched)
 	poke(w.measure)
 	if len(added) == 0 {
 		w.once.Do(func() { close(w.ready) })
@@ -416,37 +468,6 @@ func (w *Worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	w.sched.revoke(now, gone) //nolint:contextcheck // over from the start: nothing is waited for
-}
-
-// startOffsets lets a new sink that is configured so begin at the end of its
-// source. The end is committed at once: a restart before the first record is
-// settled would begin at a later one. Tiers and redrive are always read from
-// their start.
-func (w *Worker) startOffsets(ctx context.Context, at map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	if !w.cfg.FromLatest {
-		return at, nil
-	}
-	var ends kadm.ListedOffsets
-	for num, o := range at[w.cfg.Source] {
-		if o.EpochOffset().Offset >= 0 {
-			continue
-		}
-		if ends == nil {
-			ctx, cancel := context.WithTimeout(ctx, measureTimeout)
-			defer cancel()
-			var err error
-			if ends, err = w.admin.ListEndOffsets(ctx, w.cfg.Source); err != nil {
-				return nil, fmt.Errorf("end of %s: %w", w.cfg.Source, err)
-			}
-		}
-		end, ok := ends.Lookup(w.cfg.Source, num)
-		if !ok || end.Err != nil {
-			return nil, fmt.Errorf("end of %s-%d: %w", w.cfg.Source, num, cmp.Or(end.Err, error(kerr.LeaderNotAvailable)))
-		}
-		at[w.cfg.Source][num] = kgo.NewOffset().At(end.Offset)
-		w.sched.beginAt(w.cfg.Source, num, end.Offset)
-	}
-	return at, nil
 }
 
 // timers lets everything go whose time has come, until ctx ends.

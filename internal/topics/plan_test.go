@@ -29,7 +29,6 @@ func processors() []topics.Processor {
 	return []topics.Processor{{Name: "invoice-command", In: "crm.invoice.v1", Out: "billing.invoice-command.v1"}}
 }
 
-
 // brokers is a cluster that makes no topic by itself.
 type brokers struct {
 	*kadm.Client
