@@ -129,9 +129,10 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 
 // act is a plan, and where it is carried out.
 type act struct {
-	conn *connection
-	box  *dlq.Box
-	plan *dlq.Plan
+	conn  *connection
+	box   *dlq.Box
+	plan  *dlq.Plan
+	stale dlq.Stale // what it does with stale letters
 }
 
 // planAct refuses what is wrong before it connects, then plans.
@@ -156,11 +157,11 @@ func planAct(ctx context.Context, g *globals, f *redriveFlags, args []string) (*
 		conn.close()
 		return nil, err
 	}
-	a := &act{conn: conn, box: conn.box(target)}
+	a := &act{conn: conn, box: conn.box(target), stale: f.staleOf(conn, target)}
 	budget := dlq.StaleBudget()
 	budget.Time = f.budget
 	a.plan, err = a.box.Plan(ctx, dlq.Selection{
-		Filter: filter, At: at, Limit: f.limit, MaxRedrives: f.limitOf(conn, target), Stale: f.staleOf(conn, target), StaleBudget: budget,
+		Filter: filter, At: at, Limit: f.limit, MaxRedrives: f.limitOf(conn, target), Stale: a.stale, StaleBudget: budget,
 	})
 	if err != nil {
 		conn.close()
@@ -263,11 +264,11 @@ func (a *act) explain(g *globals) {
 	for _, reason := range order {
 		g.note("  %d skipped: %s", reasons[reason], reason)
 	}
-	if n := a.plan.Stale; n > 0 {
-		g.note("  %d are stale: a newer record of the same key was delivered meanwhile (--skip-stale, --allow-stale)", n)
+	if n := a.plan.Stale; n > 0 && a.stale == dlq.StaleSend {
+		g.note("  %d go though a newer record of the same key was delivered meanwhile (--skip-stale leaves them out)", n)
 	}
-	if n := a.plan.StaleUnknown; n > 0 {
-		g.note("  %d may be stale: nobody can tell (--skip-stale, --allow-stale; --budget reads on)", n)
+	if n := a.plan.StaleUnknown; n > 0 && a.stale == dlq.StaleSend {
+		g.note("  %d go though nobody can tell whether a newer record of the same key was delivered (--skip-stale leaves them out)", n)
 	}
 	if a.plan.Parked > 0 {
 		g.note("  %d wait behind a dead letter of their key, and follow it by themselves", a.plan.Parked)

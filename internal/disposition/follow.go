@@ -15,8 +15,8 @@ import (
 const hearWithin = 500 * time.Millisecond
 
 // FollowResumes calls each for every [Resume] that is written from now on,
-// until ctx ends: what was said before was said to somebody else. A topic that
-// is not there, or out of reach, is waited for.
+// until ctx ends: what was said before was said to somebody else. Brokers that
+// are out of reach are waited for.
 func FollowResumes(ctx context.Context, connect []kgo.Opt, each func(sink string, r Resume)) error {
 	client, err := kgo.NewClient(append(slices.Clip(connect),
 		kgo.ConsumeTopics(topics.Dispositions),
