@@ -19,6 +19,9 @@ type Deps struct {
 	// Concurrency is how many events are in flight at most; it sizes
 	// connection pools. 0 means [DefaultConcurrency].
 	Concurrency int
+	// DailyHeader is the field of an answer that tells what of a daily quota is
+	// used, as Salesforce's Sforce-Limit-Info does; "" for none.
+	DailyHeader string
 	// Schema returns the newest compiled-in Avro schema (JSON text) of a
 	// record's full name. Only sinks that make tables need it.
 	Schema func(fullName string) (string, error)

@@ -68,27 +68,36 @@ func exhaustedFor(get func(string) (any, bool), remaining, reset string) (time.D
 	return clampSeconds(n), true
 }
 
-// rateLimitReset reads RateLimit-Reset and X-RateLimit-Reset, whose value is a
-// number of seconds from now, or a moment in Unix seconds or milliseconds.
+// rateLimitReset reads RateLimit-Reset and X-RateLimit-Reset where nothing is left.
 func rateLimitReset(h http.Header, now time.Time) (time.Duration, bool) {
-	for _, prefix := range []string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} {
+	for _, prefix := range resetPrefixes() {
 		if left := h.Get(prefix + "Remaining"); left != "" && strings.Trim(left, "0") != "" {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(h.Get(prefix+"Reset")), 10, 64)
-		if err != nil {
-			continue
+		if wait, ok := resetOf(h.Get(prefix+"Reset"), now); ok {
+			return wait, true
 		}
-		const epochSeconds, epochMillis = 1_000_000_000, 1_000_000_000_000
-		switch {
-		case n >= epochMillis:
-			return clampWait(time.UnixMilli(n).Sub(now)), true
-		case n >= epochSeconds:
-			return clampWait(time.Unix(n, 0).Sub(now)), true
-		}
-		return clampSeconds(n), true
 	}
 	return 0, false
+}
+
+func resetPrefixes() []string { return []string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} }
+
+// resetOf reads a number of seconds from now, or a moment in Unix seconds or
+// milliseconds.
+func resetOf(value string, now time.Time) (time.Duration, bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	const epochSeconds, epochMillis = 1_000_000_000, 1_000_000_000_000
+	switch {
+	case n >= epochMillis:
+		return clampWait(time.UnixMilli(n).Sub(now)), true
+	case n >= epochSeconds:
+		return clampWait(time.Unix(n, 0).Sub(now)), true
+	}
+	return clampSeconds(n), true
 }
 
 func clampSeconds(n int64) time.Duration {

@@ -65,6 +65,8 @@ type Attempt struct {
 	Progress []byte
 	// Receipt is what the vendor answered.
 	Receipt Receipt
+	// Gate limits what is sent; nil limits nothing. Sinks use it through Do, Pass and Hear.
+	Gate Gate
 }
 
 // Key returns the idempotency key of a step; "" for a sink with one step.

@@ -140,11 +140,11 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 			return err
 		}
 		var worker *delivery.Worker
-		limit := a.limit(cfg, s, sel, func() float64 { return worker.Share() })
+		limit, endpoints := a.limits(cfg, s, sel, func() float64 { return worker.Share() })
 		sink, err := openSink(s, sinks.Deps{
 			Name: s.Name,
 			HTTP: sinks.NewHTTPClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
-			Log:  a.log, Concurrency: s.Limits.Concurrency,
+			Log:  a.log, Concurrency: s.Limits.Concurrency, DailyHeader: s.Limits.Daily.Header,
 			Schema: func(record string) (string, error) {
 				v, err := schemas.Latest(record)
 				return v.Text, err
@@ -157,7 +157,7 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 			a.close = append(a.close, func() { _ = c.Close() })
 		}
 		worker, err = delivery.New(settings, delivery.Deps{
-			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Receipts: a.conn.client, Log: a.log, Metrics: metrics,
+			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Endpoints: endpoints, Receipts: a.conn.client, Log: a.log, Metrics: metrics,
 		})
 		if err != nil {
 			return err
@@ -169,47 +169,6 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 	return nil
 }
 
-// shareLimits makes the limits of this process parts of those of all replicas,
-// where a sink that it runs has one.
-func (a *app) shareLimits(cfg *config.Config, sel selection) error {
-	limited := slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool { return sel.sink(s.Name) && s.Limits.Rate.PerSecond() > 0 })
-	if sel.alone || !limited {
-		return nil
-	}
-	var err error
-	a.shares, err = quota.New(quota.Config{Instance: sel.instance, Kafka: a.conn.opts, Log: a.log})
-	return err
-}
-
-// limit is the bucket of a sink; nil for none. share says which part of the
-// sink's source this process reads.
-func (a *app) limit(cfg *config.Config, s config.Sink, sel selection, share func() float64) delivery.Bucket {
-	perSecond := s.Limits.Rate.PerSecond()
-	if perSecond <= 0 {
-		return nil
-	}
-	name, sharers := s.Name, 1
-	if account := s.Limits.Account; account != "" {
-		name, sharers = account, 0
-		for _, other := range cfg.Sinks {
-			if other.Limits.Account == account {
-				sharers++
-			}
-		}
-	}
-	l := quota.Limit{Name: name, Rate: rate.Limit(perSecond), Burst: s.Limits.Burst}
-	if !sel.alone {
-		return a.shares.Bucket(l, func() float64 { return share() / float64(sharers) })
-	}
-	if a.local == nil {
-		a.local = map[string]*quota.Bucket{}
-	}
-	if a.local[name] == nil {
-		a.local[name] = quota.Local(l)
-	}
-	return a.local[name]
-}
-
 // deliveryConfig is what the engine needs of a sink's configuration.
 func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.Config, error) {
 	from, err := delivery.ParseFrom(sel.from)
@@ -218,7 +177,7 @@ func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.
 		BrokerBalances: cfg.Kafka.GroupProtocol == config.ConsumerProtocol, Tiers: s.Retry.Tiers,
 		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
 		MaxHold: s.Limits.MaxHold, MaxAge: s.Retry.MaxAge, DeadLetterBudget: s.Breaker.DeadLetterBudget,
-		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency,
+		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency, Reserve: reserve(s),
 		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
 		Park: s.OnDeadLetter == config.Park, EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
 		CompatHeaders: s.DLQ.CompatHeaders,

@@ -19,6 +19,8 @@ type Kind struct {
 	// Config returns a pointer to a new Config of the kind, with its defaults.
 	// Its keys are those of its yaml tags; it may have Validate() error, whose
 	// errors begin with the key they are about: "auth.api_key: must be given".
+	// It may have Endpoints() []string, the names that limits.endpoints may hold,
+	// and HearsDaily() bool, whether limits.daily means anything to it.
 	Config func() any
 	// Stale is the default of stale, send or skip, by the kind's Config; nil is send.
 	Stale func(config any) string

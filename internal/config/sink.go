@@ -50,10 +50,31 @@ type Limits struct {
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
 	// Account names a limit that several sinks share; all of them write the same rate and burst.
 	Account string `yaml:"account"`
+	// Endpoints limits single endpoints besides, by the names that the kind gives them.
+	Endpoints map[string]EndpointLimits `yaml:"endpoints"`
+	// Daily obeys a quota that the vendor counts per day.
+	Daily Daily `yaml:"daily"`
 	// PerTenant limits each tenant besides.
 	PerTenant TenantLimits `yaml:"per_tenant"`
 	// MaxHold is the longest wait that a vendor may ask for; 24h by default.
 	MaxHold time.Duration `yaml:"max_hold"`
+}
+
+// EndpointLimits are what may be sent to one endpoint of a vendor.
+type EndpointLimits struct {
+	// Rate is such as 20/s.
+	Rate Rate `yaml:"rate" jsonschema:"required"`
+	// Burst is how many may go at once after a pause; one second of the rate by default.
+	Burst int `yaml:"burst" jsonschema:"minimum=1"`
+}
+
+// Daily is a quota that a vendor counts per day for all that its customer runs.
+type Daily struct {
+	// Header is the field of answers that tells what is used, as used/max: Sforce-Limit-Info.
+	Header string `yaml:"header"`
+	// Reserve is the percentage that is left to others; 5 by default. Sending
+	// slows down 15 points before, and all but stops there.
+	Reserve int `yaml:"reserve" jsonschema:"minimum=1,maximum=99"`
 }
 
 // TenantLimits are what one tenant may use of a sink.
@@ -134,6 +155,15 @@ func (s *Sink) fill() {
 	}
 	if s.Limits.Burst == 0 {
 		s.Limits.Burst = s.Limits.Rate.burst()
+	}
+	for name, e := range s.Limits.Endpoints {
+		if e.Burst == 0 {
+			e.Burst = e.Rate.burst()
+			s.Limits.Endpoints[name] = e
+		}
+	}
+	if s.Limits.Daily.Header != "" && s.Limits.Daily.Reserve == 0 {
+		s.Limits.Daily.Reserve = 5
 	}
 	if s.Limits.PerTenant.Burst == 0 {
 		s.Limits.PerTenant.Burst = s.Limits.PerTenant.Rate.burst()

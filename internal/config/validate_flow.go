@@ -87,6 +87,7 @@ func (v *validator) sink(path string, s *Sink) {
 	if k, ok := v.known.Sinks[s.Kind]; ok && s.OnTombstone == TombstoneDelete && !k.has("on_tombstone") {
 		v.check(child(path, "on_tombstone"), "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
 	}
+	v.limits(child(path, "limits"), s)
 }
 
 // accounts refuses sinks that share a limit and disagree about it.
@@ -101,8 +102,17 @@ func (v *validator) accounts(list []Sink) {
 			first[s.Limits.Account] = i
 			continue
 		}
-		if a, b := list[before].Limits, s.Limits; a.Rate != b.Rate || a.Burst != b.Burst {
+		a, b := list[before].Limits, s.Limits
+		if a.Rate != b.Rate || a.Burst != b.Burst {
 			v.check(child(item("sinks", i), "limits.account"), "%q is shared with sinks[%d], which must have the same rate and burst", s.Limits.Account, before)
+		}
+		if a.Daily != b.Daily {
+			v.check(child(item("sinks", i), "limits.account"), "%q is shared with sinks[%d], which must have the same daily quota", s.Limits.Account, before)
+		}
+		for name, e := range b.Endpoints {
+			if other, ok := a.Endpoints[name]; ok && other != e {
+				v.check(child(item("sinks", i), "limits.endpoints."+name), "%q is shared with sinks[%d], which must have the same rate and burst for this endpoint", s.Limits.Account, before)
+			}
 		}
 	}
 }

@@ -33,6 +33,7 @@ func (w *Worker) work() {
 			w.handleBatch(t)
 			continue
 		}
+		t.gate = w.sched.gateOf(t)
 		w.handle(t.shard.sends, t)
 	}
 }
@@ -81,7 +82,7 @@ func (w *Worker) attempt(t *task) *sinks.Attempt {
 	request, sum := t.env.Frozen.Thaw()
 	a := &sinks.Attempt{
 		Sink: w.cfg.Sink, Event: t.env.Event, Number: t.env.Spent + 1, Generation: t.env.Generation,
-		Request: request, RequestSum: sum, Progress: t.env.Progress,
+		Request: request, RequestSum: sum, Progress: t.env.Progress, Gate: t.gate,
 	}
 	if t.env.Hop > 0 || t.waits > 0 {
 		a.First = t.env.FirstAttempt
@@ -94,25 +95,25 @@ func (w *Worker) attempt(t *task) *sinks.Attempt {
 // nothing took effect.
 func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
 	if w.pastKeyWindow(t) {
-		applied, err := w.lookUp(ctx, a)
+		applied, err := w.lookUp(ctx, t, a)
 		if applied || err != nil {
 			a.Receipt.Duplicate = applied
 			return err
 		}
 	}
-	err := w.deliver(ctx, a)
+	err := w.deliver(ctx, t, a)
 	for range maxAgain {
 		var again *holdfast.TransientError
 		if !errors.As(err, &again) || !again.Again || sleep(ctx, againAfter) != nil {
 			break
 		}
-		err = w.deliver(ctx, a)
+		err = w.deliver(ctx, t, a)
 	}
 	var unknown *holdfast.UnknownError
 	if !errors.As(err, &unknown) || w.reconciler == nil {
 		return err
 	}
-	applied, lookErr := w.lookUp(ctx, a)
+	applied, lookErr := w.lookUp(ctx, t, a)
 	switch {
 	case applied:
 		a.Receipt.Duplicate = true
@@ -126,7 +127,7 @@ func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
 		t.env.Generation++
 		a.Generation, a.Request, a.RequestSum = t.env.Generation, nil, nil
 	}
-	return w.deliver(ctx, a)
+	return w.deliver(ctx, t, a)
 }
 
 // pastKeyWindow reports whether the vendor may have forgotten the key of an
@@ -143,16 +144,16 @@ func (w *Worker) pastKeyWindow(t *task) bool {
 	return time.Since(first) > w.reconciler.KeyWindow()
 }
 
-func (w *Worker) lookUp(ctx context.Context, a *sinks.Attempt) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	defer cancel()
-	return w.reconciler.LookUp(ctx, a)
+func (w *Worker) lookUp(ctx context.Context, t *task, a *sinks.Attempt) (applied bool, err error) {
+	err = t.gate.call(ctx, w.cfg.Timeout, func(ctx context.Context) error {
+		applied, err = w.reconciler.LookUp(ctx, a)
+		return err
+	})
+	return applied, err
 }
 
 // deliver calls the sink within its time-out. A panic is the record's fault.
-func (w *Worker) deliver(ctx context.Context, a *sinks.Attempt) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	defer cancel()
+func (w *Worker) deliver(ctx context.Context, t *task, a *sinks.Attempt) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.log.Error("sink panicked", zap.String("event_id", a.Event.ID), zap.String("panic", fmt.Sprintf("%T", p)),
@@ -160,7 +161,7 @@ func (w *Worker) deliver(ctx context.Context, a *sinks.Attempt) (err error) {
 			err = holdfast.Permanent(holdfast.ClassPoison, "panic", errSinkPanic)
 		}
 	}()
-	return w.deps.Sink.Deliver(ctx, a)
+	return t.gate.call(ctx, w.cfg.Timeout, func(ctx context.Context) error { return w.deps.Sink.Deliver(ctx, a) })
 }
 
 func (w *Worker) observeLateness(t *task) {

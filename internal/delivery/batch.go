@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -46,8 +47,10 @@ func (w *Worker) handleBatch(lead *task) {
 		}
 		tasks = append(tasks, w.sched.riders(lead, missing, room)...)
 	}
+	gate := w.sched.gateOf(lead)
 	var batch []*member
 	for _, t := range tasks {
+		t.gate = gate
 		if m := w.board(t); m != nil {
 			batch = append(batch, m)
 		}
@@ -120,11 +123,9 @@ func (w *Worker) sendBatch(batch []*member) {
 // split, to find whose fault it is.
 func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
 	if len(batch) == 1 {
-		return []error{w.deliver(batch[0].t.shard.sends, batch[0].a)}
+		return []error{w.deliver(batch[0].t.shard.sends, batch[0].t, batch[0].a)}
 	}
 	// A batch outlives the shards of its members: a revoke of one waits for it.
-	ctx, cancel := context.WithTimeout(w.life, w.cfg.Timeout)
-	defer cancel()
 	attempts := make([]*sinks.Attempt, len(batch))
 	for i, m := range batch {
 		attempts[i] = m.a
@@ -141,11 +142,29 @@ func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
 			verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassPoison, Code: "panic", Err: errBatchPanic}})
 		}
 	}()
-	verdicts = w.batcher.DeliverBatch(ctx, attempts)
+	err := batch[0].t.gate.call(w.life, w.cfg.Timeout, func(ctx context.Context) error {
+		verdicts = w.batcher.DeliverBatch(ctx, attempts)
+		return hardest(verdicts)
+	})
+	if verdicts == nil && err != nil { // it was not called
+		return all(err)
+	}
 	if len(verdicts) != len(batch) { // nobody knows which is whose
 		verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassUncertain, Err: errVerdicts}})
 	}
 	return verdicts
+}
+
+// hardest is the verdict of a batch that the limits have to know: a throttle, else any.
+func hardest(verdicts []error) (worst error) {
+	for _, err := range verdicts {
+		var throttle *holdfast.ThrottledError
+		if errors.As(err, &throttle) {
+			return err
+		}
+		worst = cmp.Or(worst, err)
+	}
+	return worst
 }
 
 var errVerdicts = errors.New("the sink returned another number of verdicts than it was given events")

@@ -94,6 +94,7 @@ func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration,
 	now := time.Now()
 	tell = h.extend(now, now.Add(wait), why)
 	s.alarmAt(h.until)
+	s.serve(now)
 	return wait, tell
 }
 

@@ -3,13 +3,17 @@ package delivery
 import (
 	"container/heap"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/disposition"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 )
 
@@ -36,11 +40,12 @@ type task struct {
 	// throttles in a row that hit this record while others of its scope passed.
 	throttles int
 	attempt   breaker.Attempt
-	rider     bool // goes with another one's slot, in a batch
-	kept      bool // counts as kept: its time has not come
-	moving    bool // on its way to another topic
-	resumable bool // waits for what a person may end, with sink resume
-	moves     int  // how often it was; tells a late acknowledgement from the present one
+	gate      *gate // of the attempt under way
+	rider     bool  // goes with another one's slot, in a batch
+	kept      bool  // counts as kept: its time has not come
+	moving    bool  // on its way to another topic
+	resumable bool  // waits for what a person may end, with sink resume
+	moves     int   // how often it was; tells a late acknowledgement from the present one
 }
 
 // scheduler decides what may be sent next: the first of each key, when its time
@@ -50,7 +55,7 @@ type scheduler struct {
 	layout layout
 	began  time.Time
 	seed   maphash.Seed
-	limit  Bucket // of the whole sink; nil for none
+	limit  *quota.Bucket // of the whole sink
 
 	owned atomic.Int64 // len(shards)
 
@@ -65,6 +70,11 @@ type scheduler struct {
 	hold    hold   // of the whole sink
 	letters budget
 	flying  int
+
+	endpoints map[string]*quota.Bucket
+	apart     bool            // some endpoint has a limit of its own
+	line      []*request      // of attempts in flight, waiting for tokens
+	scarce    []*quota.Bucket // what they wait for
 
 	// decided is what closed dead letters of the sink, and informed that all of
 	// it was read that was there at the start; both only where followers park.
@@ -95,14 +105,20 @@ type want struct {
 	id    id
 }
 
-func newScheduler(cfg Config, limit Bucket) *scheduler {
+func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.Bucket) *scheduler {
+	if limit == nil { // none until the vendor refuses
+		limit = quota.Local(quota.Limit{Name: cfg.Sink, Rate: rate.Inf, Burst: cfg.Concurrency})
+	}
 	s := &scheduler{
 		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit,
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
-		letters: newBudget(cfg.DeadLetterBudget),
+		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints), apart: len(endpoints) > 0,
 		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
 		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieve: make(chan struct{}, 1),
 		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),
+	}
+	if s.endpoints == nil {
+		s.endpoints = make(map[string]*quota.Bucket)
 	}
 	s.work.L, s.quiet.L = &s.mu, &s.mu
 	return s
@@ -359,7 +375,7 @@ func (s *scheduler) tenantOf(name string) *tenant {
 		tn = &tenant{name: name, seats: s.cfg.Concurrency}
 		if s.cfg.tenanted() {
 			tn.seats = s.cfg.TenantConcurrency
-			tn.limit = s.cfg.tenantLimit()
+			tn.limit = s.cfg.tenantLimit(name)
 		}
 		if !s.cfg.EveryFailureSpends {
 			tn.breaker = breaker.New(breakerConfig(), tn.seats)
@@ -401,6 +417,9 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 	if d := s.hold.until.Sub(now); d > 0 {
 		return nil, d
 	}
+	if slices.Contains(s.scarce, s.limit) {
+		return nil, 0
+	}
 	if ok, d := s.letters.allow(now); !ok {
 		return nil, d
 	}
@@ -409,7 +428,7 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 			s.turn = 0
 		}
 		tn := s.turns[s.turn]
-		ok, d := tn.allowed(now)
+		ok, d := tn.allowed(now, s.scarce)
 		if !ok {
 			if d > 0 && (wait == 0 || d < wait) {
 				wait = d
@@ -417,10 +436,8 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 			s.turn++
 			continue
 		}
-		if s.limit != nil {
-			if ok, d := s.limit.Take(now, 1); !ok {
-				return nil, d
-			}
+		if ok, d := s.limit.Take(now, 1); !ok {
+			return nil, d
 		}
 		return s.start(tn, now), 0
 	}
@@ -438,7 +455,7 @@ func (s *scheduler) start(tn *tenant, now time.Time) *task {
 	s.flying++
 	s.letters.begin(now)
 	if tn.limit != nil {
-		tn.limit.AllowN(now, 1)
+		tn.limit.Take(now, 1)
 	}
 	if tn.breaker != nil {
 		t.attempt = tn.breaker.Begin(now)
@@ -611,6 +628,7 @@ func (s *scheduler) expire(now time.Time) time.Duration {
 	rang := !s.alarm.After(now)
 	if rang {
 		s.alarm = time.Time{}
+		s.serve(now)
 	}
 	defer s.hush()
 	for _, sh := range s.shards {

@@ -33,6 +33,10 @@ var errTombstone = errors.New("null value and on_tombstone is dead_letter")
 
 // settle does what the verdict asks for.
 func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err error, began time.Time) {
+	if errors.Is(err, errLimited) {
+		w.putOff(t, a, err)
+		return
+	}
 	now := time.Now()
 	verdict, failure := holdfast.Judge(err)
 	w.meters.attempt(w.tierLabel(t), verdict, failure.Class, now.Sub(began))
@@ -49,10 +53,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 		w.delivered(t, a, now.Sub(began)) //nolint:contextcheck // a receipt outlives the attempt
 		return
 	}
-	t.env.Progress = a.Progress
-	if a.Request != nil {
-		t.env.Frozen = record.Freeze(a.Request)
-	}
+	keep(t, a)
 	t.env.Attempts = t.env.Attempts.Add(record.Entry{
 		Time: began, Tier: w.historyTier(t), Class: failure.Class, Status: failure.Status,
 		Code: failure.Code, RequestID: failure.RequestID, Millis: now.Sub(began).Milliseconds(),
@@ -80,6 +81,25 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	case holdfast.VerdictDelivered, holdfast.VerdictTransient, holdfast.VerdictUnknown, holdfast.VerdictSplit:
 		spent := w.cfg.EveryFailureSpends || !failure.Class.Systemic() || r.others
 		w.retry(ctx, t, failure, now, spent)
+	}
+}
+
+// putOff keeps what an attempt has made that the limits cut short. It was none:
+// the record goes on where it stopped, once they let it.
+func (w *Worker) putOff(t *task, a *sinks.Attempt, err error) {
+	var throttle *holdfast.ThrottledError
+	errors.As(err, &throttle)
+	w.sched.free(t)
+	keep(t, a)
+	t.waits++
+	w.sched.again(t, time.Now().Add(throttle.Wait))
+}
+
+// keep notes what an attempt leaves to the next one.
+func keep(t *task, a *sinks.Attempt) {
+	t.env.Progress = a.Progress
+	if a.Request != nil {
+		t.env.Frozen = record.Freeze(a.Request)
 	}
 }
 

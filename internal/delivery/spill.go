@@ -114,7 +114,7 @@ func (s *scheduler) waits(t *task, e *entry) bool {
 	case held:
 		return true
 	case queued:
-		ok, wait := t.tenant.allowed(time.Now())
+		ok, wait := t.tenant.allowed(time.Now(), nil)
 		return !ok && wait > time.Second || time.Until(s.hold.until) > time.Second
 	default:
 		return false
@@ -165,7 +165,7 @@ func (s *scheduler) behindLive(sh *shard, i id) bool {
 		return true
 	case queued:
 		t := sh.tasks[sh.index.first(e.key)]
-		ok, wait := t.tenant.allowed(time.Now())
+		ok, wait := t.tenant.allowed(time.Now(), nil)
 		return ok || wait <= time.Second
 	default:
 		return false

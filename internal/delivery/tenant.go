@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/sinkstate"
 )
@@ -25,7 +25,7 @@ type tenant struct {
 	flying   int
 	hold     hold
 	breaker  *breaker.Breaker // nil where every failure spends an attempt
-	limit    *rate.Limiter    // nil for none
+	limit    *quota.Bucket    // nil where tenants are not told apart
 	evidence evidence
 	seats    int // how many slots it may have at once
 }
@@ -43,12 +43,13 @@ func (t *tenant) idle(now time.Time) bool {
 }
 
 // allowed reports whether the tenant may send now; wait is when to ask again,
-// 0 when something in flight has to settle first.
-func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
+// 0 when something in flight has to settle first. Requests in flight wait for
+// what is scarce.
+func (t *tenant) allowed(now time.Time, scarce []*quota.Bucket) (ok bool, wait time.Duration) {
 	if d := t.hold.until.Sub(now); d > 0 {
 		return false, d
 	}
-	if t.flying >= t.seats {
+	if t.flying >= t.seats || t.limit != nil && slices.Contains(scarce, t.limit) {
 		return false, 0
 	}
 	if t.breaker != nil {
@@ -57,9 +58,7 @@ func (t *tenant) allowed(now time.Time) (ok bool, wait time.Duration) {
 		}
 	}
 	if t.limit != nil {
-		if lack := 1 - t.limit.TokensAt(now); lack > 0 {
-			return false, time.Duration(lack / float64(t.limit.Limit()) * float64(time.Second))
-		}
+		return t.limit.Has(now, 1)
 	}
 	return true, 0
 }

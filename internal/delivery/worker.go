@@ -21,6 +21,7 @@ import (
 	"holdfast.internal/internal/copartition"
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
@@ -44,17 +45,13 @@ type Deps struct {
 	Open  func(ctx context.Context, topic string, wire []byte, headers []holdfast.Header) (holdfast.Value, error)
 	Kafka []kgo.Opt // how to reach the brokers
 	// Limit is the bucket of the whole sink, shared with other replicas or not; nil for none.
-	Limit Bucket
+	Limit *quota.Bucket
+	// Endpoints are the buckets of single endpoints, by name; an endpoint without one has no limit.
+	Endpoints map[string]*quota.Bucket
 	// Receipts is a client to write receipts with; nil for none.
 	Receipts *kgo.Client
 	Log      *zap.Logger
 	Metrics  *Metrics
-}
-
-// Bucket hands out what a rate limit allows.
-type Bucket interface {
-	// Take takes n tokens if they are there; else it takes none and says when to ask again.
-	Take(now time.Time, n float64) (ok bool, wait time.Duration)
 }
 
 // Worker delivers the records of one sink's assigned shards.
@@ -99,7 +96,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		name:     cmp.Or(cfg.Instance, strconv.FormatUint(rand.Uint64(), 36)), //nolint:gosec // a name, no secret
 		deps:     deps,
 		log:      deps.Log.With(zap.String("sink", cfg.Sink)),
-		sched:    newScheduler(cfg, deps.Limit),
+		sched:    newScheduler(cfg, deps.Limit, deps.Endpoints),
 		meters:   deps.Metrics.of(cfg),
 		commits:  make(chan struct{}, 1),
 		measure:  make(chan struct{}, 1),

@@ -7,10 +7,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Bounds on the wait that is told: a share may grow meanwhile.
+// Bounds on the wait that is told: a share may grow meanwhile, and more seldom
+// the limit of one who shares with nobody.
 const (
-	minWait = 100 * time.Microsecond
-	maxWait = 250 * time.Millisecond
+	minWait      = 100 * time.Microsecond
+	maxWait      = 250 * time.Millisecond
+	maxLocalWait = 2 * time.Second
 )
 
 // Bucket is one process's part of a limit. It starts empty. Safe for use by
@@ -20,6 +22,7 @@ type Bucket struct {
 	local bool
 
 	mu      sync.Mutex
+	vendor  vendorSays
 	ceiling share // the limit, lowered by the vendor
 	agreed  share // what the others know of it
 	shares  []func() float64
@@ -41,67 +44,80 @@ func Local(l Limit) *Bucket {
 	return b
 }
 
+// Full is [Local] with a bucket that starts with its burst.
+func Full(l Limit) *Bucket {
+	b := Local(l)
+	b.tokens.fill(b.ceiling)
+	return b
+}
+
 func newBucket(l Limit) *Bucket {
-	b := &Bucket{limit: l, ceiling: share{Rate: float64(l.Rate), Burst: float64(max(1, l.Burst))}, tokens: newTokens()}
+	b := &Bucket{limit: l, ceiling: l.whole(), tokens: newTokens(), vendor: newVendorSays(l)}
 	b.agreed = b.ceiling
 	return b
 }
 
 // Take takes n tokens if they are there now; else it says when to ask again,
-// 250 ms at most, and takes none. n above the burst of the limit counts as the
+// 250 ms at most (2 s of a limit that is not shared), and takes none. n above the burst of the limit counts as the
 // burst. now may be stale: a process can be stopped on the way here, so the
 // clock is asked again.
 func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
+	return b.take(latest(now), n)
+}
+
+// Has reports what [Bucket.Take] would, and takes nothing.
+func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
+	return b.ask(latest(now), n, b.tokens.has)
+}
+
+func latest(now time.Time) time.Time {
 	if t := time.Now(); t.After(now) {
-		now = t
+		return t
 	}
-	return b.take(now, n)
+	return now
 }
 
 func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
+	return b.ask(now, n, func(now time.Time, n float64) (bool, time.Duration) {
+		ok, wait := b.tokens.take(now, n)
+		if ok {
+			b.meter.took(now, n)
+		}
+		return ok, wait
+	})
+}
+
+// ask asks the tokens, unless there is no limit.
+func (b *Bucket) ask(now time.Time, n float64, tokens func(time.Time, float64) (bool, time.Duration)) (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.look(now)
 	if b.unlimited() {
 		return true, 0
 	}
-	b.look(now)
 	n = min(n, b.ceiling.Burst)
-	ok, wait = b.tokens.take(now, n)
-	if ok {
-		b.meter.took(now, n)
+	if ok, wait = tokens(now, n); ok {
 		return true, 0
 	}
 	if b.meter.refuse(now, n, wait > maxWait) {
 		b.urgent = true
 	}
-	return false, max(minWait, min(wait, maxWait))
+	longest := maxWait
+	if b.local {
+		longest = maxLocalWait
+	}
+	return false, max(minWait, min(wait, longest))
 }
 
 // Limit is this process's own rate now, in tokens per second.
 func (b *Bucket) Limit() rate.Limit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.look(time.Now())
 	if b.unlimited() {
 		return rate.Inf
 	}
-	b.look(time.Now())
 	return rate.Limit(b.tokens.share.Rate)
-}
-
-// SetRate is what the vendor said about the whole limit. Less than configured
-// is the new ceiling for all replicas, within a round; more raises it again,
-// up to what is configured. Where that is no limit, it is the ceiling of this
-// process alone.
-func (b *Bucket) SetRate(r rate.Limit) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	lowered := min(float64(r), float64(b.limit.Rate))
-	if lowered == b.ceiling.Rate {
-		return
-	}
-	b.ceiling.Rate = max(0, lowered)
-	b.urgent = true
-	b.look(time.Now())
 }
 
 func (b *Bucket) unlimited() bool { return b.ceiling.Rate >= float64(rate.Inf) }
@@ -109,6 +125,7 @@ func (b *Bucket) unlimited() bool { return b.ceiling.Rate >= float64(rate.Inf) }
 // look brings the tokens up to what may be used now.
 func (b *Bucket) look(now time.Time) {
 	now = b.tokens.later(now)
+	b.lower(now)
 	switch {
 	case b.unlimited():
 	case b.local:
@@ -192,6 +209,7 @@ func (b *Bucket) idle(now time.Time) bool {
 func (b *Bucket) want(now time.Time) want {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lower(now)
 	b.urgent = false
 	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)

@@ -11,21 +11,37 @@ import (
 // Daily is a quota that a vendor counts over rolling 24 hours for everything
 // its customer runs, not for us alone: Salesforce's requests. A reserve of it
 // is left to the others. It is fed by the vendor's own count and yields a
-// ceiling for [Bucket.SetRate], which all replicas keep together.
+// ceiling for a [Bucket], which all replicas keep together.
 //
 // The zero value has no quota yet, and no ceiling.
 type Daily struct {
+	// Reserve is the part that is left to the others, 0 to 1; 0 counts as 0.05.
+	// It is set before the first use.
+	Reserve float64
+
 	mu        sync.Mutex
 	used, max float64
 }
 
 // Parts of a daily quota.
 const (
-	// DailySlow is from where on what is left is stretched over a day.
-	DailySlow = 0.80
-	// DailyStop is where the others' reserve begins.
-	DailyStop = 0.95
+	// DailyReserve is what is left to others where nobody says otherwise.
+	DailyReserve = 0.05
+	// dailySlow is how far before the reserve what is left begins to be
+	// stretched over a day.
+	dailySlow = 0.15
 )
+
+// stop is where the others' reserve begins, slow from where on what is left is
+// stretched.
+func (d *Daily) stop() float64 {
+	if d.Reserve <= 0 {
+		return 1 - DailyReserve
+	}
+	return 1 - d.Reserve
+}
+
+func (d *Daily) slow() float64 { return max(0, d.stop()-dailySlow) }
 
 // dailyProbe is how often the vendor is asked while nothing may be sent: only
 // its answers tell that the count has gone down.
@@ -56,10 +72,10 @@ func (d *Daily) Used() float64 {
 }
 
 // Stopped reports that only probes are sent.
-func (d *Daily) Stopped() bool { return d.Used() >= DailyStop }
+func (d *Daily) Stopped() bool { return d.Used() >= d.stop() }
 
 // Ceiling is how many requests per second may be sent: as many as the limit
-// allows (rate.Inf) below DailySlow; then what is left before the reserve,
+// allows (rate.Inf) below 80 % with a reserve of 5 %; then what is left before the reserve,
 // spread over a day, so that the reserve is not touched even if nothing of the
 // count expires; then a probe every 15 minutes.
 func (d *Daily) Ceiling() rate.Limit {
@@ -67,11 +83,11 @@ func (d *Daily) Ceiling() rate.Limit {
 	defer d.mu.Unlock()
 	probe := rate.Every(dailyProbe)
 	switch {
-	case d.max == 0 || d.used < DailySlow*d.max:
+	case d.max == 0 || d.used < d.slow()*d.max:
 		return rate.Inf
-	case d.used >= DailyStop*d.max:
+	case d.used >= d.stop()*d.max:
 		return probe
 	}
-	left := DailyStop*d.max - d.used
+	left := d.stop()*d.max - d.used
 	return max(probe, rate.Limit(left/day.Seconds()))
 }

@@ -68,14 +68,14 @@ func TestDailyComesBack(t *testing.T) {
 }
 
 // TestDailyKeepsTheReserve: who sends as fast as the ceiling, and hears the
-// count now and then, uses no more than 95 % and the probes in a day in which
+// count now and then, uses no more than what is not reserved and the probes in a day in which
 // nothing of the count expires.
 func TestDailyKeepsTheReserve(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var d quota.Daily
+		d := quota.Daily{Reserve: rapid.Float64Range(0.01, 0.9).Draw(t, "reserve")}
 		limit := rapid.Float64Range(1_000, 1_000_000).Draw(t, "max")
-		used := limit * rapid.Float64Range(quota.DailySlow, 1).Draw(t, "used")
+		used := limit * rapid.Float64Range(max(0, 1-d.Reserve-0.149), 1).Draw(t, "used")
 		start, probes := used, 0.0
 		for range 24 * 12 {
 			d.SetUsed(used, limit)
@@ -85,7 +85,7 @@ func TestDailyKeepsTheReserve(t *testing.T) {
 			}
 			used += n
 		}
-		if most := max(start, limit*quota.DailyStop) + probes; used > most*(1+1e-9) {
+		if most := max(start, limit*(1-d.Reserve)) + probes; used > most*(1+1e-9) {
 			t.Fatalf("used %v of %v, at most %v", used, limit, most)
 		}
 	})

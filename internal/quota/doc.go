@@ -81,5 +81,7 @@
 //	divide.go    how a limit is divided
 //	slots.go     whose turn it is when the burst is too small
 //	shares.go    all of it on Kafka
+//	vendor.go    what the vendor lets on about its limit
+//	climb.go     a limit that nobody told: halved at a refusal, added back slowly
 //	daily.go     a quota that a vendor counts per day
 package quota

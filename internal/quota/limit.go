@@ -11,6 +11,14 @@ type Limit struct {
 	Rate rate.Limit
 	// Burst is in tokens; less than 1 counts as 1.
 	Burst int
+	// Reserve is the part of a daily quota that is left to others, 0 to 1. At 0
+	// the vendor's daily count is not looked at.
+	Reserve float64
+}
+
+// whole is the share of somebody who has all of it.
+func (l Limit) whole() share {
+	return share{Rate: float64(l.Rate), Burst: float64(max(1, l.Burst))}
 }
 
 // share is a part of a limit: tokens per second, and tokens at once.

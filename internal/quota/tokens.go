@@ -24,6 +24,15 @@ type tokens struct {
 
 func newTokens() *tokens { return &tokens{limiter: rate.NewLimiter(0, 0)} }
 
+// fill makes a bucket begin with its burst.
+func (t *tokens) fill(s share) {
+	if s.Rate >= float64(rate.Inf) {
+		return
+	}
+	t.share = s
+	t.limiter = rate.NewLimiter(rate.Limit(s.Rate*perToken), int(s.Burst*perToken+0.01))
+}
+
 // later returns now, or the last time seen where that is later:
 // [rate.Limiter] counts time twice that goes back.
 func (t *tokens) later(now time.Time) time.Time {
@@ -59,14 +68,30 @@ func (t *tokens) lower(now time.Time, s share) {
 func (t *tokens) take(now time.Time, n float64) (bool, time.Duration) {
 	now = t.later(now)
 	t.last = now
-	cost := int(math.Ceil(n * perToken))
-	if t.limiter.AllowN(now, cost) {
+	if t.limiter.AllowN(now, costOf(n)) {
 		return true, 0
 	}
+	return false, t.lack(now, n)
+}
+
+// has reports whether there are n tokens, and else how long they are in coming.
+func (t *tokens) has(now time.Time, n float64) (bool, time.Duration) {
+	now = t.later(now)
+	t.last = now
+	if t.limiter.TokensAt(now) >= float64(costOf(n)) {
+		return true, 0
+	}
+	return false, t.lack(now, n)
+}
+
+func (t *tokens) lack(now time.Time, n float64) time.Duration {
+	cost := costOf(n)
 	if cost > t.limiter.Burst() || t.share.none() {
-		return false, forever
+		return forever
 	}
 	missing := float64(cost) - t.limiter.TokensAt(now)
 	seconds := missing / (t.share.Rate * perToken)
-	return false, time.Duration(min(seconds, forever.Seconds()) * float64(time.Second))
+	return time.Duration(min(seconds, forever.Seconds()) * float64(time.Second))
 }
+
+func costOf(n float64) int { return int(math.Ceil(n * perToken)) }

@@ -57,6 +57,9 @@ const (
 	defaultKeyHeader = "Idempotency-Key"
 )
 
+// HearsDaily says that answers are searched for the count of a daily quota.
+func (Config) HearsDaily() bool { return true }
+
 // Validate reports every broken rule by key, value and rule.
 func (c Config) Validate() error {
 	_, err := c.target()

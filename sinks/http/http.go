@@ -34,6 +34,7 @@ type sink struct {
 	keyHeader string
 	quote     bool
 	timeout   time.Duration
+	daily     string // the field that tells what of a daily quota is used
 	now       func() time.Time
 	secrets   []string // masked where an answer repeats them
 }
@@ -51,7 +52,7 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 	s := &sink{
 		client: deps.HTTP, method: cfg.Method, target: target, static: staticHeader(cfg),
 		keyHeader: http.CanonicalHeaderKey(cfg.Idempotency.Header), quote: cfg.Idempotency.Quote,
-		timeout: cfg.Timeout, now: deps.Now,
+		timeout: cfg.Timeout, daily: deps.DailyHeader, now: deps.Now,
 		secrets: []string{cfg.Auth.Bearer.Reveal(), cfg.Auth.Password.Reveal(), cfg.Auth.Value.Reveal()},
 	}
 	if s.method == "" {
@@ -76,21 +77,17 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err != nil {
 		return err
 	}
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
 	req := (&http.Request{
 		Method: s.method, URL: u, Host: u.Host, Header: s.header(a),
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 		// The transport may replay over a connection that turned out to be closed.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}).WithContext(ctx)
-	answer, err := sinks.Do(s.client, req, 0)
+	answer, err := a.Do(s.client, req, sinks.Call{Timeout: s.timeout})
 	if err != nil {
 		return err
 	}
+	a.Hear(sinks.Limits(answer.Header, s.daily, s.now()))
 	return s.judge(a, body, answer)
 }
 

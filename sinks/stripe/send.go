@@ -27,11 +27,6 @@ const maxList = 1 << 20
 
 // send sends one request. Its error is a verdict; nil means a 2xx answer.
 func (w *work) send(ctx context.Context, r request) (*sinks.Response, error) {
-	if w.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, w.timeout)
-		defer cancel()
-	}
 	req, err := http.NewRequestWithContext(ctx, r.method, w.baseURL+r.path, strings.NewReader(r.body))
 	if err != nil {
 		return nil, holdfast.Permanent(holdfast.ClassConfig, "url", errors.New("request has no valid URL"))
@@ -39,13 +34,13 @@ func (w *work) send(ctx context.Context, r request) (*sinks.Response, error) {
 	req.Header.Set("Authorization", "Bearer "+w.apiKey.Reveal())
 	req.Header.Set("Stripe-Version", w.version)
 	req.Header.Set("User-Agent", "holdfast")
-	limit := int64(maxList)
+	call := sinks.Call{Endpoint: endpointOf(r.method, r.path), Timeout: w.timeout, MaxBody: maxList}
 	if r.method != http.MethodGet {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Idempotency-Key", r.key)
-		limit = sinks.MaxBody
+		call.MaxBody = sinks.MaxBody
 	}
-	answer, err := sinks.Do(w.client, req, limit)
+	answer, err := w.attempt.Do(w.client, req, call)
 	if err != nil {
 		return nil, err
 	}

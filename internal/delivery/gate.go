@@ -1,0 +1,176 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"holdfast.internal"
+	"holdfast.internal/internal/quota"
+	"holdfast.internal/sinks"
+)
+
+// gate is the limits as one attempt meets them. The token for its first request
+// was taken when the record was picked; each further one is asked for before
+// it is sent. It implements [sinks.Gate], and is guarded by the scheduler's
+// mutex.
+type gate struct {
+	sched  *scheduler
+	tenant *tenant
+	// credit is what was paid and not used. A request that has to wait for
+	// something else loses it: tokens that are kept could be used all at once.
+	credit   float64
+	endpoint string    // of the last request
+	spent    float64   // tokens of requests of the call under way
+	clock    *patience // of the call under way; nil where nothing is limited
+}
+
+// gateOf makes the gate of a task that was picked.
+func (s *scheduler) gateOf(t *task) *gate { return &gate{sched: s, tenant: t.tenant, credit: 1} }
+
+// errLimited is why an attempt was put off: the limits keep it waiting for
+// longer than its time.
+var errLimited = errors.New("the limits let nothing more be sent")
+
+func limited(wait time.Duration) error {
+	return &holdfast.ThrottledError{
+		Failure: holdfast.Failure{Class: holdfast.ClassRateLimited, Code: "own_limit", Err: errLimited}, Wait: wait, Scope: holdfast.ScopeRecord,
+	}
+}
+
+// Pass implements [sinks.Gate].
+func (g *gate) Pass(ctx context.Context, endpoint string, cost float64) error {
+	r := g.sched.ask(g, endpoint, cost)
+	if r == nil {
+		return nil
+	}
+	defer g.clock.pause()()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		g.sched.quit(r)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return limited(0)
+		}
+		return ctx.Err()
+	}
+}
+
+// Hear implements [sinks.Gate]. Where records belong to tenants, each has an
+// account of its own at the vendor.
+func (g *gate) Hear(a sinks.Advice) {
+	b := g.account()
+	if a.Rate > 0 {
+		b.SetRate(rate.Limit(a.Rate))
+	}
+	if a.Reset > 0 {
+		b.SetLeft(a.Left, a.Reset)
+	}
+	if a.Max > 0 {
+		b.SetUsed(a.Used, a.Max)
+	}
+}
+
+func (g *gate) account() *quota.Bucket {
+	if g.tenant.limit != nil {
+		return g.tenant.limit
+	}
+	return g.sched.limit
+}
+
+// call calls the sink within its time, once a request of it is paid for.
+func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(context.Context) error) error {
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	ctx, end := g.begin(ctx, timeout)
+	defer end()
+	err := sink(ctx)
+	g.answered(err)
+	return err
+}
+
+// enter pays for the first request of a call, unless that was done.
+func (g *gate) enter(ctx context.Context) error {
+	if g.paid() {
+		return nil
+	}
+	if err := g.Pass(ctx, "", 1); err != nil {
+		return err
+	}
+	g.sched.mu.Lock()
+	defer g.sched.mu.Unlock()
+	g.credit, g.spent = 1, 0
+	return nil
+}
+
+func (g *gate) paid() bool {
+	g.sched.mu.Lock()
+	defer g.sched.mu.Unlock()
+	g.spent = 0
+	return g.credit > 0
+}
+
+// begin starts the time of a call.
+func (g *gate) begin(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if !g.paced() {
+		return context.WithTimeout(ctx, timeout)
+	}
+	p, end := withPatience(ctx, timeout)
+	g.clock = p
+	return p, end
+}
+
+// paced reports whether a request may have to wait for a token.
+func (g *gate) paced() bool {
+	return g.sched.apart || g.sched.limit.Limit() < rate.Inf || g.tenant.limit != nil && g.tenant.limit.Limit() < rate.Inf
+}
+
+// answered tells the limits what a call showed: how many of its requests the
+// vendor took, or that it takes no more and does not say how much it would.
+func (g *gate) answered(err error) {
+	took, b := g.bill()
+	var throttle *holdfast.ThrottledError
+	switch verdict, f := holdfast.Judge(err); {
+	case errors.Is(err, errLimited):
+	case errors.As(err, &throttle):
+		took--
+		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord {
+			defer g.scoped(throttle.Scope).Refused()
+		}
+	case verdict != holdfast.VerdictDelivered && f.Status == 0:
+		took-- // nobody answered
+	}
+	if took > 0 {
+		b.Accepted(took)
+	}
+}
+
+// bill ends the account of a call. A sink that asked for nothing has made the
+// one request that was paid for it.
+func (g *gate) bill() (spent float64, b *quota.Bucket) {
+	g.sched.mu.Lock()
+	defer g.sched.mu.Unlock()
+	if g.spent == 0 {
+		g.spent = g.credit
+		g.credit = 0
+	}
+	spent, g.spent = g.spent, 0
+	return spent, g.account()
+}
+
+// scoped is the bucket that a throttle is about.
+func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
+	g.sched.mu.Lock()
+	defer g.sched.mu.Unlock()
+	switch {
+	case scope == holdfast.ScopeEndpoint && g.endpoint != "":
+		return g.sched.endpoint(g.endpoint)
+	case scope == holdfast.ScopeTenant:
+		return g.account()
+	}
+	return g.sched.limit
+}

@@ -1,0 +1,88 @@
+package quota
+
+import (
+	"math"
+	"time"
+)
+
+// Shape of a climb, in steps: requests that the vendor took, and seconds.
+const (
+	climbFast = 100  // to nine tenths of what was too much
+	climbSlow = 1000 // to all of it; beyond, ever faster
+)
+
+const (
+	// climbPause lets the answers come in that were under way at a refusal: they
+	// tell nothing new.
+	climbPause = time.Second
+	// climbMemory is how long use is remembered: e-fold in 2 s.
+	climbMemory = 2 * time.Second
+	// climbLeast is what a first refusal leaves at least, in tokens per second: on a
+	// quiet sink use says nothing about the limit.
+	climbLeast = 1
+)
+
+// climb looks for the rate of a vendor that refuses and says no number:
+// additive increase, multiplicative decrease. A refusal halves what is used.
+// Most of the rest comes back soon, the last tenth slowly, since the limit is
+// likely to be there: one refusal in a thousand requests is what is paid for
+// knowing it. Counting requests, not time alone, makes that hold for fast
+// vendors and slow ones. The zero value has no ceiling.
+type climb struct {
+	much  float64 // tokens per second that were too much; 0 for no refusal so far
+	cut   time.Time
+	taken float64 // since the cut
+
+	used  float64 // tokens, decaying
+	last  time.Time
+	began time.Time
+}
+
+// ceiling is in tokens per second.
+func (c *climb) ceiling(now time.Time) float64 {
+	if c.much == 0 {
+		return math.Inf(1)
+	}
+	steps := c.taken + max(0, now.Sub(c.cut).Seconds())
+	switch {
+	case steps < climbFast:
+		return c.much * (0.5 + 0.4*steps/climbFast)
+	case steps < climbSlow:
+		return c.much * (0.9 + 0.1*(steps-climbFast)/(climbSlow-climbFast))
+	}
+	beyond := (steps - climbSlow) / climbSlow
+	return c.much * (1 + beyond*beyond)
+}
+
+// accepted notes tokens that the vendor took of this process, whose part of
+// the whole is as given.
+func (c *climb) accepted(now time.Time, n, part float64) {
+	c.use(now, n)
+	if c.much > 0 {
+		c.taken += n / part
+	}
+}
+
+// refused halves what all use now, as far as this process's part of it shows;
+// before is the ceiling that was too high.
+func (c *climb) refused(now time.Time, part, before float64) {
+	c.use(now, 1)
+	if c.much > 0 && now.Sub(c.cut) < climbPause {
+		return
+	}
+	seen := max(time.Second, now.Sub(c.began)).Seconds() / climbMemory.Seconds()
+	rate := c.used / climbMemory.Seconds() / (1 - math.Exp(-seen)) / part
+	least := min(climbLeast, before/2)
+	c.much, c.cut, c.taken = min(max(rate, least), before), now, 0
+}
+
+func (c *climb) use(now time.Time, n float64) {
+	if c.began.IsZero() {
+		c.began, c.last = now, now
+	}
+	if passed := now.Sub(c.last); passed > 0 {
+		c.used *= math.Exp(-passed.Seconds() / climbMemory.Seconds())
+		c.last = now
+	}
+	c.used += n
+}

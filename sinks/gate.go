@@ -1,0 +1,81 @@
+package sinks
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Gate is the engine's side of the limits: every request of an attempt is
+// asked for, and what a vendor says about its limits is told. A sink that
+// sends with [Attempt.Do] does both without knowing it.
+type Gate interface {
+	// Pass returns when a request of that cost may go to that endpoint. Its
+	// error is a verdict, to be returned as it is: the wait would be longer than
+	// the attempt's time, and the engine tries the record again later. It spends
+	// no attempt. Time that is waited here is not the attempt's.
+	Pass(ctx context.Context, endpoint string, cost float64) error
+	// Hear is told what an answer said about the limits of the account.
+	Hear(a Advice)
+}
+
+// Advice is what an answer says about the vendor's limits. What it leaves at
+// zero it says nothing about.
+type Advice struct {
+	// Rate is how many tokens per second are allowed.
+	Rate float64
+	// Reset is when the present window ends, and Left how many tokens there are
+	// until then.
+	Reset time.Duration
+	Left  float64
+	// Used and Max are of a quota that is counted per day.
+	Used, Max float64
+}
+
+// Call is how a request is sent, beside the request itself.
+type Call struct {
+	// Endpoint is the name under which users limit it in limits.endpoints; ""
+	// for a request that only the account's limit is about.
+	Endpoint string
+	// Cost is in tokens of the limit; 0 counts as 1.
+	Cost float64
+	// Timeout bounds the request, body included; 0 leaves it to the client.
+	Timeout time.Duration
+	// MaxBody is how many bytes of the answer are read; 0 means [MaxBody].
+	MaxBody int64
+}
+
+// Do sends one request of the attempt once the limits let it, and reads the
+// answer; see [Do] for what it returns. Sinks that speak HTTP send nothing
+// otherwise.
+func (a *Attempt) Do(client *http.Client, req *http.Request, c Call) (*Response, error) {
+	if err := a.Pass(req.Context(), c.Endpoint, c.Cost); err != nil {
+		return nil, err
+	}
+	if c.Timeout > 0 {
+		ctx, cancel := context.WithTimeout(req.Context(), c.Timeout)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
+	return Do(client, req, c.MaxBody)
+}
+
+// Pass waits until the limits let a request go; see [Gate]. A sink that does
+// not speak HTTP calls it before each request after the first of a call, which
+// the engine has paid for.
+func (a *Attempt) Pass(ctx context.Context, endpoint string, cost float64) error {
+	if a.Gate == nil {
+		return nil
+	}
+	if cost <= 0 {
+		cost = 1
+	}
+	return a.Gate.Pass(ctx, endpoint, cost)
+}
+
+// Hear passes on what an answer said about the vendor's limits.
+func (a *Attempt) Hear(said Advice) {
+	if a.Gate != nil && said != (Advice{}) {
+		a.Gate.Hear(said)
+	}
+}

@@ -1,0 +1,131 @@
+package sinks
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// Limits reads what an answer says about the limits of the account:
+// RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers, its
+// older forms, X-RateLimit-Remaining with -Reset, and, where daily names a
+// field, how much of a daily quota is used ("api-usage=18/5000"). Of several
+// windows the tightest counts. What does not parse says nothing.
+func Limits(h http.Header, daily string, now time.Time) Advice {
+	var a Advice
+	fields, policies := h.Values("RateLimit"), h.Values("RateLimit-Policy")
+	foreign := a.readPolicies(policies)
+	if !a.readWindows(fields, foreign) {
+		a.readReset(h, now)
+	}
+	if daily != "" {
+		a.readDaily(h.Get(daily))
+	}
+	return a
+}
+
+// readPolicies takes the slowest rate of "name";q=100;w=60, and returns the
+// names of those that do not count requests.
+func (a *Advice) readPolicies(values []string) (foreign map[any]bool) {
+	foreign = map[any]bool{}
+	list, err := httpsfv.UnmarshalList(values)
+	if err != nil {
+		return foreign
+	}
+	for _, m := range list {
+		item, ok := m.(httpsfv.Item)
+		if !ok || item.Params == nil {
+			continue
+		}
+		if unit, ok := item.Params.Get("qu"); ok && unit != "requests" {
+			foreign[item.Value] = true
+			continue
+		}
+		quota, window := positive(item.Params.Get, "q"), positive(item.Params.Get, "w")
+		if quota > 0 && window > 0 && (a.Rate == 0 || quota/window < a.Rate) {
+			a.Rate = quota / window
+		}
+	}
+	return foreign
+}
+
+// readWindows takes the tightest of "name";r=50;t=30, or of the older
+// remaining=50, reset=30. It reports whether there was any.
+func (a *Advice) readWindows(values []string, foreign map[any]bool) bool {
+	if len(values) == 0 {
+		return false
+	}
+	if list, err := httpsfv.UnmarshalList(values); err == nil {
+		for _, m := range list {
+			if item, ok := m.(httpsfv.Item); ok && item.Params != nil && !foreign[item.Value] {
+				a.window(item.Params.Get, "r", "t")
+			}
+		}
+		return true
+	}
+	dict, err := httpsfv.UnmarshalDictionary(values)
+	if err != nil {
+		return false
+	}
+	a.window(func(name string) (any, bool) {
+		member, found := dict.Get(name)
+		item, isItem := member.(httpsfv.Item)
+		return item.Value, found && isItem
+	}, "remaining", "reset")
+	return true
+}
+
+func (a *Advice) window(get func(string) (any, bool), left, reset string) {
+	n, ok := get(left)
+	count, isInt := n.(int64)
+	if seconds := positive(get, reset); ok && isInt && count >= 0 && seconds > 0 {
+		a.tighten(float64(count), time.Duration(min(seconds, maxWait.Seconds())*float64(time.Second)))
+	}
+}
+
+// tighten takes a window if it allows less per second than the one before.
+func (a *Advice) tighten(left float64, reset time.Duration) {
+	if a.Reset == 0 || left/reset.Seconds() < a.Left/a.Reset.Seconds() {
+		a.Left, a.Reset = left, reset
+	}
+}
+
+// positive is a number above 0 of a structured field; 0 for none.
+func positive(get func(string) (any, bool), name string) float64 {
+	v, _ := get(name)
+	switch n := v.(type) {
+	case int64:
+		return max(0, float64(n))
+	case float64:
+		return max(0, n)
+	}
+	return 0
+}
+
+// readReset reads the names that were in use before there was a standard.
+func (a *Advice) readReset(h http.Header, now time.Time) {
+	for _, prefix := range resetPrefixes() {
+		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Remaining")), 64)
+		if err != nil || !(left >= 0) || left > 1e12 {
+			continue
+		}
+		if reset, ok := resetOf(h.Get(prefix+"Reset"), now); ok && reset > 0 {
+			a.tighten(left, reset)
+			return
+		}
+	}
+}
+
+// readDaily reads the first used/max of a field.
+func (a *Advice) readDaily(value string) {
+	m := regexp.MustCompile(`(\d{1,15}) ?/ ?(\d{1,15})`).FindStringSubmatch(value)
+	if m == nil {
+		return
+	}
+	a.Used, _ = strconv.ParseFloat(m[1], 64)
+	a.Max, _ = strconv.ParseFloat(m[2], 64)
+}
