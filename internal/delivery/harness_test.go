@@ -18,6 +18,7 @@ import (
 
 	"holdfast.internal"
 	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
 )
@@ -31,8 +32,10 @@ type world struct {
 	cfg     Config
 	began   time.Time
 
-	sink    sinks.Sink // the world itself unless a test sets another
-	running *Worker    // that was started last
+	sink      sinks.Sink // the world itself unless a test sets another
+	limit     *quota.Bucket
+	endpoints map[string]*quota.Bucket
+	running   *Worker // that was started last
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -127,7 +130,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 		return value{}, nil
 	}
 	reg := prometheus.NewRegistry()
-	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
+	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -23,8 +23,9 @@ type Bucket struct {
 
 	mu      sync.Mutex
 	vendor  vendorSays
-	ceiling share // the limit, lowered by the vendor
-	agreed  share // what the others know of it
+	ceiling share     // the limit, lowered by the vendor
+	agreed  share     // what the others know of it
+	fell    time.Time // when agreed did
 	shares  []func() float64
 	tokens  *tokens
 	meter   meter
@@ -67,7 +68,9 @@ func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
 
 // Has reports what [Bucket.Take] would, and takes nothing.
 func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
-	return b.ask(latest(now), n, b.tokens.has)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ask(latest(now), n, (*tokens).has)
 }
 
 func latest(now time.Time) time.Time {
@@ -78,25 +81,23 @@ func latest(now time.Time) time.Time {
 }
 
 func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
-	return b.ask(now, n, func(now time.Time, n float64) (bool, time.Duration) {
-		ok, wait := b.tokens.take(now, n)
-		if ok {
-			b.meter.took(now, n)
-		}
-		return ok, wait
-	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ok, wait = b.ask(now, n, (*tokens).take); ok {
+		b.meter.took(now, n)
+		b.vendor.climb.use(now, n)
+	}
+	return ok, wait
 }
 
 // ask asks the tokens, unless there is no limit.
-func (b *Bucket) ask(now time.Time, n float64, tokens func(time.Time, float64) (bool, time.Duration)) (ok bool, wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *Bucket) ask(now time.Time, n float64, tokens func(*tokens, time.Time, float64) (bool, time.Duration)) (ok bool, wait time.Duration) {
 	b.look(now)
 	if b.unlimited() {
 		return true, 0
 	}
 	n = min(n, b.ceiling.Burst)
-	if ok, wait = tokens(now, n); ok {
+	if ok, wait = tokens(b.tokens, now, n); ok {
 		return true, 0
 	}
 	if b.meter.refuse(now, n, wait > maxWait) {
@@ -189,6 +190,9 @@ func (b *Bucket) drop(now time.Time) {
 func (b *Bucket) agree(total share) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if total.Rate < b.agreed.Rate {
+		b.fell = time.Now()
+	}
 	b.agreed = total
 }
 

@@ -54,35 +54,42 @@ func (c *climb) ceiling(now time.Time) float64 {
 	return c.much * (1 + beyond*beyond)
 }
 
-// accepted notes tokens that the vendor took of this process, whose part of
-// the whole is as given.
-func (c *climb) accepted(now time.Time, n, part float64) {
-	c.use(now, n)
+// accepted notes tokens that the vendor took of all processes together.
+func (c *climb) accepted(n float64) {
 	if c.much > 0 {
-		c.taken += n / part
+		c.taken += n
 	}
 }
 
-// refused halves what all use now, as far as this process's part of it shows;
-// before is the ceiling that was too high.
-func (c *climb) refused(now time.Time, part, before float64) {
-	c.use(now, 1)
+// refused halves what all use, in tokens per second; before is the ceiling
+// that was too high.
+func (c *climb) refused(now time.Time, used, before float64) {
 	if c.much > 0 && now.Sub(c.cut) < climbPause {
 		return
 	}
-	seen := max(time.Second, now.Sub(c.began)).Seconds() / climbMemory.Seconds()
-	rate := c.used / climbMemory.Seconds() / (1 - math.Exp(-seen)) / part
 	least := min(climbLeast, before/2)
-	c.much, c.cut, c.taken = min(max(rate, least), before), now, 0
+	c.much, c.cut, c.taken = min(max(used, least), before), now, 0
 }
 
+// use notes tokens that this process takes.
 func (c *climb) use(now time.Time, n float64) {
 	if c.began.IsZero() {
 		c.began, c.last = now, now
 	}
+	c.decay(now)
+	c.used += n
+}
+
+func (c *climb) decay(now time.Time) {
 	if passed := now.Sub(c.last); passed > 0 {
 		c.used *= math.Exp(-passed.Seconds() / climbMemory.Seconds())
 		c.last = now
 	}
-	c.used += n
+}
+
+// rate is what this process uses, in tokens per second.
+func (c *climb) rate(now time.Time) float64 {
+	c.decay(now)
+	seen := max(time.Second, now.Sub(c.began)).Seconds() / climbMemory.Seconds()
+	return c.used / climbMemory.Seconds() / (1 - math.Exp(-seen))
 }

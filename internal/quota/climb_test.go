@@ -1,8 +1,11 @@
+//go:build synctests
+
 package quota
 
 import (
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -28,14 +31,15 @@ func climbing(t *testing.T, wish, configured float64, vendor *rate.Limiter) (ref
 		if now.After(from) {
 			sent++
 		}
+		c.use(now, 1)
 		if vendor.AllowN(now, 1) {
-			c.accepted(now, 1, 1)
+			c.accepted(1)
 			continue
 		}
 		if now.After(from) {
 			no++
 		}
-		c.refused(now, 1, min(configured, c.ceiling(now)))
+		c.refused(now, min(pace, c.rate(now)), min(configured, c.ceiling(now)))
 	}
 	return float64(no) / float64(sent), float64(sent-no) / (float64(vendor.Limit()) * end.Sub(from).Seconds())
 }
@@ -69,7 +73,8 @@ func TestARefusalOfAQuietSinkIsForgotten(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
 	var c climb
-	c.refused(now, 1, math.Inf(1))
+	c.use(now, 1)
+	c.refused(now, c.rate(now), math.Inf(1))
 	if got := c.ceiling(now); got < climbLeast/2. || got > climbLeast {
 		t.Errorf("%v/s after it", got)
 	}
@@ -87,35 +92,45 @@ func TestRefusalsUnderWayCountOnce(t *testing.T) {
 	var c climb
 	for range 1000 {
 		now = now.Add(10 * time.Millisecond)
-		c.accepted(now, 1, 1)
+		c.use(now, 1)
 	}
 	for range 8 {
-		c.refused(now, 1, math.Inf(1))
+		c.refused(now, c.rate(now), math.Inf(1))
 	}
 	once := c.ceiling(now)
 	if once < 45 || once > 55 {
 		t.Errorf("%v/s after 100/s were too much", once)
 	}
 	now = now.Add(2 * time.Second)
-	c.refused(now, 1, c.ceiling(now))
+	c.refused(now, c.ceiling(now), c.ceiling(now))
 	if again := c.ceiling(now); again > 0.52*once {
 		t.Errorf("%v/s after another refusal", again)
 	}
 }
 
-// TestAReplicaHalvesTheWhole: one that has a tenth of the limit sees a tenth of its use.
+// TestAReplicaHalvesTheWhole: one that has a tenth of the limit sees a tenth of
+// its use; and what another has said a moment ago is not said again.
 func TestAReplicaHalvesTheWhole(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1e9, 0)
-	var c climb
-	for range 100 {
-		now = now.Add(100 * time.Millisecond)
-		c.accepted(now, 1, 0.1)
-	}
-	c.refused(now, 0.1, 200)
-	if got := c.ceiling(now); got < 45 || got > 60 {
-		t.Errorf("%v/s after ten replicas of 10/s each were refused", got)
-	}
+	synctest.Test(t, func(*testing.T) {
+		b := newBucket(Limit{Rate: 200, Burst: 20})
+		b.grant(time.Now(), "g", 1, share{Rate: 20, Burst: 2}, lease{asked: time.Now(), term: time.Hour})
+		for range 100 {
+			pass(100 * time.Millisecond)
+			b.Take(time.Now(), 1)
+		}
+		b.Refused()
+		if got := b.want(time.Now()).Total.Rate; got < 45 || got > 60 {
+			t.Errorf("%v/s after ten replicas of 10/s each were refused", got)
+		}
+		pass(2 * time.Second)
+		b.agree(share{Rate: 30, Burst: 20})
+		before := b.want(time.Now()).Total
+		b.Refused()
+		if got := b.want(time.Now()).Total; got != before {
+			t.Errorf("%v after another had halved it already, %v before", got, before)
+		}
+	})
 }
 
 func TestAWindowSpreadsWhatIsLeft(t *testing.T) {

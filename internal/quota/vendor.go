@@ -82,7 +82,15 @@ func (b *Bucket) SetUsed(used, limit float64) {
 // requests are [Bucket.Accepted].
 func (b *Bucket) Refused() {
 	b.hear(func(now time.Time) {
-		b.vendor.climb.refused(now, b.part(), b.ceiling.Rate)
+		before := min(b.ceiling.Rate, b.agreed.Rate)
+		if now.Sub(b.fell) < climbPause { // another replica said so first
+			return
+		}
+		all := before // is used where somebody waits for a token
+		if waits := now.Sub(b.meter.refused) < climbPause; !waits {
+			all = min(before, b.vendor.climb.rate(now)/b.part())
+		}
+		b.vendor.climb.refused(now, all, before)
 	})
 }
 
@@ -90,7 +98,7 @@ func (b *Bucket) Refused() {
 func (b *Bucket) Accepted(n float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.vendor.climb.accepted(time.Now(), n, b.part())
+	b.vendor.climb.accepted(n / b.part())
 }
 
 func (b *Bucket) hear(what func(now time.Time)) {
