@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast.internal/internal/config"
-	"holdfast.internal/internal/topics"
 	"holdfast.internal/schemas"
 )
 
@@ -28,7 +27,7 @@ there is a mistake; warnings alone exit 0. -o github annotates a pull request.`,
 			return validate(c.Context(), g, paths, online)
 		},
 	}
-	c.Flags().BoolVar(&online, "online", false, "ask Kafka and the registry too: topics, subjects, levels")
+	c.Flags().BoolVar(&online, "online", false, "ask Kafka and the registry too: topics, retention, sizes, group settings, subjects, levels")
 	return c
 }
 
@@ -103,34 +102,6 @@ func check(file string) (*config.Config, []finding) {
 		findings[i] = finding(p)
 	}
 	return cfg, findings
-}
-
-// askOnline compares the cluster and the registry with a valid configuration.
-func askOnline(ctx context.Context, g *globals, cfg *config.Config) ([]finding, error) {
-	ctx, cancel := g.bounded(ctx)
-	defer cancel()
-	conn, err := connect(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.close()
-	var found []finding
-	sinks, processors := planned(cfg)
-	changes, err := topics.Plan(ctx, conn.admin, sinks, processors, topics.DefaultPartitions)
-	switch {
-	case errors.Is(err, topics.ErrUnequal):
-		found = append(found, finding{File: cfg.File, Message: err.Error()})
-	case err != nil:
-		return nil, err
-	}
-	for _, c := range changes {
-		found = append(found, finding{
-			File: cfg.File, Warning: c.Action == topics.Configure,
-			Message: fmt.Sprintf("topic %s: %s needed (%s): run `holdfast topic apply`", c.Topic, c.Action, c.Reason),
-		})
-	}
-	subjects, err := askRegistry(ctx, cfg)
-	return append(found, subjects...), err
 }
 
 // usedTopics are those of a configuration that have a schema here.

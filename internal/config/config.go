@@ -35,6 +35,15 @@ type Config struct {
 	File string `yaml:"-"`
 	// Warnings are what an operator should know and what does not stop anything.
 	Warnings Problems `yaml:"-"`
+
+	places *document
+}
+
+// Place returns where the value of a path such as sinks[0].retry.tiers[1]
+// stands in the file, or the nearest one around it: line and column, from 1.
+func (c *Config) Place(path string) (line, column int) {
+	at := c.places.where(path)
+	return at.line, at.column
 }
 
 // Kafka says how to reach the brokers.

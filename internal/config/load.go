@@ -62,7 +62,7 @@ func (d *document) config(known Known) (*Config, error) {
 	if failed {
 		return nil, problems
 	}
-	cfg.File, cfg.Warnings = d.file, problems
+	cfg.File, cfg.Warnings, cfg.places = d.file, problems, d
 	return cfg, nil
 }
 

@@ -32,7 +32,9 @@ func (s *scheduler) committed(topic string, num int32, offset int64, metadata st
 		return nil
 	}
 	var err error
-	sh.parts[s.layout.slots[topic]].finished, err = offsets.New(offset, metadata)
+	p := sh.parts[s.layout.slots[topic]]
+	p.finished, err = offsets.New(offset, metadata)
+	p.unplaced = offset < 0 // until beginAt says where, and that is committed
 	s.tryOpen(sh)
 	return err
 }
@@ -45,7 +47,6 @@ func (s *scheduler) beginAt(topic string, num int32, offset int64) {
 	if p := s.part(topic, num); p != nil {
 		p.finished, _ = offsets.New(offset, "") // no metadata, no error
 		p.finished.Dirty()
-		p.unplaced = true
 	}
 }
 
@@ -62,6 +63,19 @@ func (s *scheduler) placed(c commit) {
 			}
 		}
 	}
+}
+
+// unplaced reports whether a partition is assigned of which it is not known, or
+// not committed, where it begins.
+func (s *scheduler) unplaced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range s.shards {
+		if slices.ContainsFunc(sh.parts, func(p *part) bool { return p != nil && (p.finished == nil || p.unplaced) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // ended tells where a partition ended after its assignment; 0 for an empty one.

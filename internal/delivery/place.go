@@ -60,8 +60,8 @@ func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
 		return nil
 	}
 	group := topics.Group(cfg.Sink)
-	done, err := admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	done, err := committedOffsets(ctx, admin, group)
+	if err != nil {
 		return fmt.Errorf("sink %s: offsets of group %s: %w", cfg.Sink, group, err)
 	}
 	waiting := newLayout(cfg).waiting()
@@ -90,6 +90,22 @@ func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// committedOffsets asks again while a cluster has no coordinator: a fresh one
+// makes the topic for it when it is first asked. ctx bounds that.
+func committedOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
+	for {
+		done, err := admin.FetchOffsets(ctx, group)
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil, nil
+		case !kerr.IsRetriable(err):
+			return done, err
+		case sleep(ctx, lastPause) != nil:
+			return nil, err
+		}
+	}
 }
 
 // startOffsets says where partitions begin that were never committed, and has
@@ -121,6 +137,15 @@ func (w *Worker) startOffsets(ctx context.Context, at map[string]map[int32]kgo.O
 	}
 	return at, nil
 }
+
+// awaitPlace returns when it is committed where the first shards begin: a
+// worker that was ready has a place.
+func (w *Worker) awaitPlace(ctx context.Context) {
+	for w.sched.unplaced() && sleep(ctx, placePause) == nil {
+	}
+}
+
+const placePause = 10 * time.Millisecond
 
 // lister asks where the partitions of topics are: their start, their end, or
 // where a time begins.

@@ -3,12 +3,16 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
@@ -105,6 +109,22 @@ func TestAPlaceIsKeptBeforeTheFirstSend(t *testing.T) {
 		defer stop()
 		if err := <-first; err != nil {
 			t.Errorf("while the first is sent: %v", err)
+		}
+	})
+}
+
+// TestAFreshClusterHasNoCoordinatorYet: that is waited for.
+func TestAFreshClusterHasNoCoordinatorYet(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{}, nil, func(w *world) {
+		fresh := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 40})
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+		defer cancel()
+		if err := CheckPlace(ctx, kadm.NewClient(w.client), w.cfg); err != nil {
+			t.Error(err)
+		}
+		if n := fresh.Hits(); n != 40 {
+			t.Errorf("asked %d times of 40", n)
 		}
 	})
 }

@@ -242,7 +242,7 @@ func (w *Worker) poll(ctx context.Context) {
 				complaints.fetch(topic, num, err)
 			}
 		})
-		fetches.EachPartition(w.admitUnless(w.pass())) //nolint:contextcheck // a tenant's schema is asked for within the worker's life
+		fetches.EachPartition(w.admitUnless(w.pass()))
 		w.client.AllowRebalance()
 	}
 }
@@ -417,7 +417,10 @@ func (w *Worker) measureEnds(ctx context.Context) bool {
 			return false
 		}
 	}
-	w.once.Do(func() { close(w.ready) })
+	w.once.Do(func() {
+		w.awaitPlace(ctx)
+		close(w.ready)
+	})
 	return true
 }
 

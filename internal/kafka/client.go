@@ -117,6 +117,9 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("mechanism %q: %w", s.Mechanism, ErrMechanism)
 }
 
+// Session is how long a group waits for a member that is silent.
+const Session = 8 * time.Second
+
 // Member are the options of a group member: the classic protocol with short
 // sessions, so that a killed worker is back in milliseconds under its static
 // name, and no offset that moves by itself.
@@ -130,7 +133,7 @@ func Member(group, instance string, balancer kgo.GroupBalancer) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.SessionTimeout(8 * time.Second),
+		kgo.SessionTimeout(Session),
 		kgo.HeartbeatInterval(time.Second),
 		kgo.RebalanceTimeout(30 * time.Second),
 		kgo.FetchMaxWait(500 * time.Millisecond),

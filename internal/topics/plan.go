@@ -87,7 +87,7 @@ func Plan(ctx context.Context, admin *kadm.Client, sinks []Sink, processors []Pr
 
 // look reads partition counts and configurations of the wanted topics.
 func look(ctx context.Context, admin *kadm.Client, want []wanted) (cluster, error) {
-	c := cluster{counts: map[string]int32{}, configs: map[string]map[string]string{}, maxMessage: brokerMaxMessage(ctx, admin)}
+	c := cluster{counts: map[string]int32{}, maxMessage: brokerMaxMessage(ctx, admin)}
 	have, err := admin.ListTopics(fresh(ctx))
 	if err != nil {
 		return c, fmt.Errorf("list topics: %w", err)
@@ -102,21 +102,28 @@ func look(ctx context.Context, admin *kadm.Client, want []wanted) (cluster, erro
 	if len(names) == 0 {
 		return c, nil
 	}
+	c.configs, err = Settings(ctx, admin, names...)
+	return c, err
+}
+
+// Settings returns the configuration of topics that exist, by name and key.
+func Settings(ctx context.Context, admin *kadm.Client, names ...string) (map[string]map[string]string, error) {
 	described, err := admin.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
-		return c, fmt.Errorf("describe topics: %w", err)
+		return nil, fmt.Errorf("describe topics: %w", err)
 	}
+	all := map[string]map[string]string{}
 	for _, d := range described {
 		if d.Err != nil {
-			return c, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
+			return nil, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
 		}
 		values := map[string]string{}
 		for _, entry := range d.Configs {
 			values[entry.Key] = entry.MaybeValue()
 		}
-		c.configs[d.Name] = values
+		all[d.Name] = values
 	}
-	return c, nil
+	return all, nil
 }
 
 // fresh makes a listing go to the broker. The client otherwise answers from a
