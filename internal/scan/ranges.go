@@ -130,6 +130,9 @@ func AwaitStable(ctx context.Context, admin *kadm.Client, before kadm.Offsets, a
 	defer cancel()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		ends, err := admin.ListCommittedOffsets(ctx, slices.Collect(maps.Keys(before))...)
+		if ctx.Err() != nil {
+			return false, nil // time is up in the middle of a question
+		}
 		if err != nil {
 			return false, fmt.Errorf("list end offsets: %w", err)
 		}
