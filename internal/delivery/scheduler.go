@@ -43,6 +43,8 @@ type task struct {
 	gate      *gate // of the attempt under way
 	rider     bool  // goes with another one's slot, in a batch
 	kept      bool  // counts as kept: its time has not come
+	own       bool  // its bytes are its own
+	look      int   // how often memory had been looked at when it came
 	moving    bool  // on its way to another topic
 	resumable bool  // waits for what a person may end, with sink resume
 	moves     int   // how often it was; tells a late acknowledgement from the present one
@@ -83,6 +85,8 @@ type scheduler struct {
 	released []release // what left the dead-letter topic and nobody else knows of
 
 	held, bytes, keptBytes int
+	came                   int // bytes, since memory was looked at
+	look                   int // how often it was
 	outstanding            int
 	paused                 bool // the source is not read
 	closed                 bool
@@ -307,6 +311,7 @@ func (s *scheduler) keep(sh *shard, i id, a *arrival) {
 		t.kept = true
 		s.keptBytes += t.size
 	}
+	s.stays(t)
 }
 
 // forget drops what is in memory of an entry.
