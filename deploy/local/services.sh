@@ -5,6 +5,8 @@
 #   services.sh down   stop them and leave nothing behind
 #   services.sh env    print what runs where, as shell variables
 #   services.sh bounce N   kill broker N with SIGKILL and start it again
+#   services.sh stop N [KILL]   end broker N, orderly or with SIGKILL
+#   services.sh start N    start it again
 #
 # Everything comes from Maven Central and is kept in .cache/; a JDK of 17 or
 # later and Maven are all that is needed. STATE names the folder that says what
@@ -210,15 +212,23 @@ NEXT
 
 # A broker dies as in a power cut and comes back with the same address and data.
 # Its leadership moves once its session has ended (9 s), or when it is back.
-bounce() {
-  local name=kafka-$1 pid port
+bounce() { stop_broker "$1" KILL && start_again "$1"; }
+
+# stop_broker N [SIGNAL]: it is gone when this returns.
+stop_broker() {
+  local name=kafka-$1 pid
   [ -f "$state/$name.pid" ] || die "no broker $1 runs: services.sh up first"
-  java=$(find_java)
-  data=$(cat "$state/data")
   pid=$(cat "$state/$name.pid")
-  kill -KILL -- "-$pid" 2>/dev/null || true
+  kill "-${2:-TERM}" -- "-$pid" 2>/dev/null || true
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
   sed -i "/^$pid\$/d" "$state/pids"
+}
+
+start_again() {
+  local name=kafka-$1 port
+  [ -f "$state/data" ] || die "nothing runs: services.sh up first"
+  java=$(find_java)
+  data=$(cat "$state/data")
   start_broker "$1"
   port=$(sed -n 's|^advertised.listeners=PLAINTEXT://127.0.0.1:||p' "$data/$name.properties")
   await "$name" "$port" 120 # beside two busy brokers and whatever they serve
@@ -245,5 +255,7 @@ up) up ;;
 down) down ;;
 env) cat "$state/env" ;;
 bounce) bounce "${2:?which broker}" ;;
-*) die "usage: services.sh up|down|env|bounce N" ;;
+stop) stop_broker "${2:?which broker}" "${3:-TERM}" ;;
+start) start_again "${2:?which broker}" ;;
+*) die "usage: services.sh up|down|env|bounce N|stop N|start N" ;;
 esac

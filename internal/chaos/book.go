@@ -55,6 +55,7 @@ type event struct {
 // repeat is a request for an event that had been answered already.
 type repeat struct {
 	at         time.Time
+	by         string // worker
 	answeredAt time.Time
 	answeredBy string // worker
 }
@@ -76,7 +77,7 @@ func (b *book) arrived(r request) fault {
 	}
 	e.requests++
 	if e.answered > 0 {
-		b.repeats = append(b.repeats, repeat{at: r.at, answeredAt: e.answeredAt, answeredBy: e.answeredBy})
+		b.repeats = append(b.repeats, repeat{at: r.at, by: r.worker, answeredAt: e.answeredAt, answeredBy: e.answeredBy})
 	}
 	for _, w := range b.watches {
 		w.saw(r)

@@ -7,6 +7,8 @@ import (
 
 // figures is the JSON object at the end of a run.
 type figures struct {
+	Act string `json:"act"`
+
 	Sent         int `json:"sent"` // acknowledged by the brokers
 	Applied      int `json:"applied"`
 	Lost         int `json:"lost"`
@@ -29,6 +31,11 @@ type figures struct {
 	BrokerDown  int `json:"duplicates_broker_down"`
 	Unexplained int `json:"duplicates_unexplained"`
 
+	// Zombie are duplicates that a frozen worker sent when it went on.
+	Zombie int `json:"duplicates_zombie"`
+	// CommitsBackwards are commits that moved an offset back: of former owners.
+	CommitsBackwards int `json:"commits_backwards"`
+
 	OrderBreaks   int    `json:"order_breaks"`
 	OrderBreaksBy breaks `json:"order_breaks_by"`
 
@@ -46,6 +53,15 @@ type figures struct {
 	ResumeTroubled float64 `json:"resume_broker_down_max_s"`
 	NotResumed     int     `json:"not_resumed"`
 
+	// TakenOver is how long the keys of a frozen worker stood still, in seconds.
+	TakenOver float64 `json:"taken_over_s,omitempty"`
+	// LongestPause is the longest time in which nothing was settled, and BackAfter
+	// from the return of the last broker to the first settled event; in seconds.
+	LongestPause float64 `json:"longest_pause_s"`
+	BackAfter    float64 `json:"back_after_s,omitempty"`
+	// Grown is how much more memory a worker held at the end of an outage, in MiB.
+	Grown float64 `json:"grown_mib,omitempty"`
+
 	Quiet       float64 `json:"quiet_after_s"`
 	SlowestStop float64 `json:"slowest_stop_s"`
 
@@ -54,8 +70,11 @@ type figures struct {
 
 // Bounds that the promises state, in seconds.
 const (
-	resumeWithin = 3
-	stopWithin   = 25
+	resumeWithin   = 3
+	stopWithin     = 25
+	takeOverWithin = 12
+	backWithin     = 30
+	growth         = 64 // MiB
 )
 
 // judge turns what the vendor saw into figures.
@@ -66,15 +85,21 @@ func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill
 	f.OrderBreaks = f.OrderBreaksBy.total()
 	f.Allowed = o.concurrency + b.busiest(100*time.Millisecond)
 	d := b.duplicates(kills, bounces)
-	f.Duplicates, f.BrokerDown, f.Unexplained = d.total, d.brokerDown, d.unexplained
+	f.Duplicates, f.BrokerDown, f.Zombie, f.Unexplained = d.total, d.brokerDown, d.zombie, d.unexplained
 	if len(kills) > 0 {
-		f.PerKill = float64(d.total-d.brokerDown-d.unexplained) / float64(len(kills))
+		f.PerKill = float64(d.total-d.brokerDown-d.zombie-d.unexplained) / float64(len(kills))
+	}
+	f.LongestPause = b.longestPause().Seconds()
+	if o.act == actOutage && len(bounces) > 0 {
+		f.BackAfter = b.settledAfter(bounces[len(bounces)-1].to).Seconds()
 	}
 	var calm, away []time.Duration
 	for i, k := range kills {
 		took, ok := b.resumed(k.watch)
 		felt := troubled(bounces, k.at, k.watch.end())
 		switch {
+		case k.frozen && ok:
+			f.TakenOver = took.Seconds()
 		case felt && ok:
 			away = append(away, took)
 		case ok:
@@ -109,7 +134,12 @@ func (f *figures) check(o options) {
 		{f.Unexplained > 0, fmt.Sprintf("P2: %d duplicate requests without a kill", f.Unexplained)},
 		{f.OrderBreaks > 0, fmt.Sprintf("P3: order was broken %d times", f.OrderBreaks)},
 		{f.DeadLetters > 0, fmt.Sprintf("P4: %d dead letters, though no event failed more than %d times", f.DeadLetters, maxFaults)},
-		{f.Sent == 0 || f.Kills == 0, "nothing was sent or killed: this proves nothing"},
+		{f.Zombie > f.Allowed, fmt.Sprintf("P2: a frozen worker made %d duplicate requests when it went on, %d are allowed", f.Zombie, f.Allowed)},
+		{f.CommitsBackwards > 0, fmt.Sprintf("P1: %d commits moved an offset back", f.CommitsBackwards)},
+		{f.Sent == 0 || f.Kills+f.Bounces == 0 || o.act == actKill && f.Kills == 0, "nothing was sent or killed: this proves nothing"},
+		{f.TakenOver > takeOverWithin, fmt.Sprintf("keys of a frozen worker went on after %.1f s, %d s are promised", f.TakenOver, takeOverWithin)},
+		{f.BackAfter > backWithin, fmt.Sprintf("nothing was settled for %.1f s after the brokers were back, %d s are promised", f.BackAfter, backWithin)},
+		{f.Grown > growth, fmt.Sprintf("P11: a worker grew by %.0f MiB while no broker answered, %d are allowed", f.Grown, growth)},
 		{f.NotResumed > 0, fmt.Sprintf("after %d kills no key went on before the next kill", f.NotResumed)},
 		{f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a killed worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
 		{f.SlowestStop > stopWithin, fmt.Sprintf("a worker took %.1f s to stop, %d s are promised", f.SlowestStop, stopWithin)},

@@ -141,6 +141,10 @@ func (w *worker) kill() {
 	}
 }
 
+// freeze stops the worker in its tracks, thaw lets it go on.
+func (w *worker) freeze() error { return w.cmd.Process.Signal(syscall.SIGSTOP) }
+func (w *worker) thaw() error   { return w.cmd.Process.Signal(syscall.SIGCONT) }
+
 var errSlow = errors.New("a worker did not become ready within 60 s")
 
 // ready waits for the worker's ready file.

@@ -68,6 +68,8 @@ type kill struct {
 	worker string
 	at     time.Time
 	watch  *watch
+	frozen bool      // it was stopped, and went on
+	thawed time.Time // when
 }
 
 // span of a broker's absence; to is zero while it lasts.
@@ -86,10 +88,10 @@ func troubled(spans []span, from, to time.Time) bool {
 // duplicates are requests for what was answered already, by the kill that
 // explains them: the last one, before the request, of the worker that had had
 // the answer. Of the others, those are apart that met a broker's absence, in
-// which nobody can commit.
+// which nobody can commit, and those that a frozen worker sent when it went on.
 type duplicates struct {
-	total, brokerDown, unexplained int
-	perKill                        []int
+	total, brokerDown, zombie, unexplained int
+	perKill                                []int
 }
 
 func (b *book) duplicates(kills []kill, bounces []span) duplicates {
@@ -97,14 +99,17 @@ func (b *book) duplicates(kills []kill, bounces []span) duplicates {
 	defer b.mu.Unlock()
 	d := duplicates{total: len(b.repeats), perKill: make([]int, len(kills))}
 	for _, r := range b.repeats {
-		cause := -1
+		cause, zombie := -1, false
 		for i, k := range kills {
+			zombie = zombie || k.frozen && k.worker == r.by && r.at.After(k.thawed) && r.at.Before(k.thawed.Add(settling))
 			// A request of the killed worker may be answered just after its end.
 			if k.worker == r.answeredBy && k.at.Before(r.at) && k.at.After(r.answeredAt.Add(-time.Second)) {
 				cause = i
 			}
 		}
 		switch {
+		case zombie:
+			d.zombie++
 		case cause >= 0:
 			d.perKill[cause]++
 		case troubled(bounces, r.answeredAt, r.at):
@@ -136,6 +141,29 @@ func most(times []time.Time, w time.Duration, hidden stalls) int {
 		n = max(n, to-from+1)
 	}
 	return n
+}
+
+// longestPause is the longest time between two settled events.
+func (b *book) longestPause() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var longest time.Duration
+	for i := 1; i < len(b.settles); i++ {
+		longest = max(longest, b.settles[i].Sub(b.settles[i-1]))
+	}
+	return longest
+}
+
+// settledAfter is the time from t to the first event that was settled after it.
+func (b *book) settledAfter(t time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, at := range b.settles {
+		if at.After(t) {
+			return at.Sub(t)
+		}
+	}
+	return 0
 }
 
 // jitter of the clock and the network is forgiven.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Steps of a story: a request arrives and is answered, hangs after it was
@@ -222,5 +224,47 @@ func TestTheVendorFailsAnEventThreeTimesAtMost(t *testing.T) {
 		if kind := b.arrived(r); (kind == faultNone) != (i >= 6) || kind >= faults {
 			t.Errorf("request %d: fault %d", i, kind)
 		}
+	}
+}
+
+func TestACommitThatMovesBackIsSeen(t *testing.T) {
+	t.Parallel()
+	s := newOffsetsSeen("holdfast.s")
+	commit := func(group string, partition int32, offset int64) {
+		k := kmsg.OffsetCommitKey{Version: 1, Group: group, Topic: "a.v1", Partition: partition}
+		v := kmsg.OffsetCommitValue{Version: 3, Offset: offset}
+		s.commit(k.AppendTo(nil), v.AppendTo(nil))
+	}
+	for _, offset := range []int64{3, 3, 9} {
+		commit("holdfast.s", 0, offset)
+	}
+	commit("holdfast.s", 1, 2)     // another partition
+	commit("holdfast.other", 0, 1) // another group
+	s.commit((&kmsg.GroupMetadataKey{Version: 2, Group: "holdfast.s"}).AppendTo(nil), []byte("x"))
+	if s.backwards != 0 {
+		t.Fatalf("%d commits moved back, none did", s.backwards)
+	}
+	commit("holdfast.s", 0, 8)
+	if s.backwards != 1 {
+		t.Errorf("%d commits moved back, want 1", s.backwards)
+	}
+}
+
+// TestP2WhatAFrozenWorkerSendsIsItsOwn: it had been answered by another one.
+func TestP2WhatAFrozenWorkerSendsIsItsOwn(t *testing.T) {
+	t.Parallel()
+	b, now := newBook(0), time.Now()
+	send := func(worker string, at time.Time) {
+		r := request{at: at, id: "a0", key: "a", idem: "a0", worker: worker}
+		b.arrived(r)
+		b.applied(r)
+		b.answered(r)
+	}
+	send("w2", now)
+	send("w1", now.Add(time.Second))
+	send("w1", now.Add(time.Minute)) // long after it went on: nothing explains this one
+	d := b.duplicates([]kill{{worker: "w1", at: now.Add(-time.Minute), frozen: true, thawed: now.Add(time.Second / 2)}}, nil)
+	if d.zombie != 1 || d.unexplained != 1 {
+		t.Errorf("%d of the frozen worker, %d unexplained; want one each", d.zombie, d.unexplained)
 	}
 }

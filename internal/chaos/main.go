@@ -8,6 +8,9 @@
 // later ones of their key, sent again beyond what a kill explains, or sent
 // faster than the limit; and how soon a killed worker's keys go on.
 //
+// Other acts than killing: -act freeze stops a worker past its session and lets
+// it go on, outage kills all brokers at once, roll restarts them one by one.
+//
 // Progress goes to stderr, one JSON object to stdout. Exit 1: a promise is broken.
 package main
 
@@ -19,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -35,6 +39,8 @@ func main() {
 
 // options are the flags of a run.
 type options struct {
+	act         string
+	lasting     time.Duration
 	short       bool
 	length      time.Duration
 	kills       int
@@ -51,11 +57,15 @@ type options struct {
 	seed        uint64
 }
 
+var errAct = errors.New("must be kill, freeze, outage or roll")
+
 var errBroken = errors.New("a promise is broken")
 
 func run(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.StringVar(&o.act, "act", actKill, "what happens: `kill`, freeze, outage or roll")
+	flags.DurationVar(&o.lasting, "lasting", 30*time.Second, "how long a worker is frozen, or all brokers are dead")
 	flags.BoolVar(&o.short, "short", false, "20 s and one broker, for continuous integration")
 	flags.DurationVar(&o.length, "for", time.Minute, "how long workers are killed")
 	flags.IntVar(&o.kills, "kills", 20, "or how many times")
@@ -72,6 +82,9 @@ func run(ctx context.Context, args []string) error {
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "of events and kills") //nolint:gosec // the clock is positive
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{actKill, actFreeze, actOutage, actRoll}, o.act) {
+		return fmt.Errorf("-act %s: %w", o.act, errAct)
 	}
 	if o.short {
 		o.length = min(o.length, 20*time.Second)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"holdfast.internal/internal/topics"
 )
 
 // after the last kill the load goes on for so long, so that its resume is seen.
@@ -64,11 +66,16 @@ func play(ctx context.Context, o options) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
+	backwards, err := p.backwards(ctx, topics.Group(h.sink))
+	if err != nil {
+		return nil, err
+	}
 	slowest, err := r.stopAll()
 	if err != nil {
 		return nil, err
 	}
 	f := judge(o, b, p.acknowledged(), dead, r.kills, r.bounces)
+	f.Act, f.CommitsBackwards, f.Grown = o.act, backwards, r.grown
 	f.Quiet, f.SlowestStop = quiet.Seconds(), slowest.Seconds()
 	f.check(o)
 	return f, ctx.Err()
@@ -83,6 +90,7 @@ type rampage struct {
 	random *rand.Rand
 
 	kills []kill
+	grown float64 // MiB that a worker held more at the end of an outage
 
 	mu      sync.Mutex
 	bounces []span
@@ -103,21 +111,17 @@ func (r *rampage) startAll(ctx context.Context) error {
 	return nil
 }
 
-// underLoad kills while events are written.
+// underLoad acts while events are written.
 func (r *rampage) underLoad(ctx context.Context, p *producer) error {
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	var produced, bounced error
+	var produced error
 	wg.Go(func() { produced = p.run(loading) })
-	wg.Go(func() { bounced = r.bounceBrokers(loading) })
-	err := r.killWorkers(ctx)
-	if err == nil {
-		pause(ctx, after)
-	}
+	err := r.act(ctx)
 	stop()
 	wg.Wait()
-	return errors.Join(err, produced, bounced)
+	return errors.Join(err, produced)
 }
 
 // killWorkers kills a random worker again and again, and starts it within a second.
@@ -161,15 +165,11 @@ func (r *rampage) bounceBrokers(ctx context.Context) error {
 		}
 		broker := (first+n)%brokers + 1
 		say("broker %d is killed", broker)
-		r.mu.Lock()
-		r.bounces = append(r.bounces, span{from: time.Now()})
-		r.mu.Unlock()
+		r.absent(true)
 		if err := r.s.bounce(context.WithoutCancel(ctx), broker); err != nil {
 			return err
 		}
-		r.mu.Lock()
-		r.bounces[n].to = time.Now()
-		r.mu.Unlock()
+		r.absent(false)
 		say("broker %d is back", broker)
 	}
 	return nil

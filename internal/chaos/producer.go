@@ -24,6 +24,7 @@ const eventSource = "chaos"
 
 // producer writes invoices that carry their place in the order of their key.
 type producer struct {
+	opts   []kgo.Opt // how to reach the brokers
 	client *kgo.Client
 	serde  *registry.Serde
 	o      options
@@ -51,7 +52,7 @@ func newProducer(o options, s *services) (*producer, error) {
 		return nil, err
 	}
 	return &producer{
-		client: client, serde: registry.NewSerde(sr), o: o, random: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // events, not keys
+		opts: opts, client: client, serde: registry.NewSerde(sr), o: o, random: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // events, not keys
 		make: example.New(o.seed), seqs: make([]int, o.keys),
 	}, nil
 }

@@ -69,6 +69,22 @@ func (s *services) bounce(ctx context.Context, broker int) error {
 	return err
 }
 
+// halt ends a broker, orderly or with SIGKILL.
+func (s *services) halt(ctx context.Context, broker int, orderly bool) error {
+	signal := "KILL"
+	if orderly {
+		signal = "TERM"
+	}
+	_, err := s.script(ctx, "stop", strconv.Itoa(broker), signal)
+	return err
+}
+
+// start starts a broker again.
+func (s *services) start(ctx context.Context, broker int) error {
+	_, err := s.script(ctx, "start", strconv.Itoa(broker))
+	return err
+}
+
 // stop ends what was started here, also after ctx has ended.
 func (s *services) stop(ctx context.Context) {
 	if !s.ours {
