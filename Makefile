@@ -49,11 +49,11 @@ verify: generate ## generated files, go.mod and go.sum are as committed
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
 
-bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a goal is missed; ARGS="-case 50ms"
+bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a goal is missed; ARGS="-case 50ms", or backlog, parked, due
 	@$(GO) test -run XXX -bench . -benchmem ./... >&2
 	@$(GO) run ./internal/bench $(ARGS)
 
-chaos: ## kill workers and brokers for a minute on real Kafka; exit 1 if a promise is broken; ARGS=-short for 20 s
+chaos: ## kill workers and brokers for a minute on real Kafka; exit 1 if a promise is broken; ARGS=-short for 20 s, "-act freeze", outage, roll
 	@$(GO) run ./internal/chaos $(ARGS)
 
 schema-check: ## every schema version against all before it, offline
