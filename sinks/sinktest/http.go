@@ -22,6 +22,7 @@ func RunHTTP(t *testing.T, s Suite) {
 	Run(t, s)
 	cases := map[string]func(t *testing.T, s Suite){
 		"every status has its verdict":            statuses,
+		"every request is asked for (P6)":         asksForEach,
 		"every form of Retry-After is obeyed":     throttles,
 		"a hostile server":                        hostile,
 		"a hostile server costs little memory":    boundedMemory,
