@@ -37,6 +37,12 @@ func (f Failure) Error() string {
 // Unwrap returns the cause.
 func (f Failure) Unwrap() error { return f.Err }
 
+// OfSchema reports whether a value had no schema that could be used, or did not
+// fit it.
+func (f Failure) OfSchema() bool {
+	return f.Class == ClassSchema || f.Class == ClassPoison && f.Code == "undecodable" || f.Class == ClassTransform && f.Code == "unencodable"
+}
+
 func (f Failure) failure() Failure { return f }
 
 // The verdicts. A sink returns nil for delivered, or one of these, wrapped or not.

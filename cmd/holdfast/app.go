@@ -26,7 +26,7 @@ import (
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/registry"
 	"holdfast.internal/internal/topics"
-	"holdfast.internal/producers/outbox"
+	"holdfast.internal/internal/watch"
 	"holdfast.internal/schemas"
 	"holdfast.internal/sinks"
 )
@@ -47,6 +47,7 @@ type app struct {
 	conn    *connection
 	log     *zap.Logger
 	runners []runner
+	groups  []watch.Group
 	metrics *prometheus.Registry
 	leaver  string                   // static name whose memberships end with the process; "" keeps them
 	shares  *quota.Shares            // nil where no limit is shared
@@ -62,11 +63,12 @@ type app struct {
 // newApp builds everything that the selection asks for and starts to serve
 // metrics and health. [app.run] does the work.
 func newApp(ctx context.Context, cfg *config.Config, sel selection, log *zap.Logger) (*app, error) {
-	conn, err := connect(ctx, cfg)
+	metrics := prometheus.NewRegistry()
+	conn, err := connect(ctx, cfg, kafka.Measured(metrics, "holdfast"))
 	if err != nil {
 		return nil, err
 	}
-	a := &app{conn: conn, log: log, metrics: prometheus.NewRegistry()}
+	a := &app{conn: conn, log: log, metrics: metrics}
 	a.close = append(a.close, conn.close)
 	if sel.leave {
 		a.leaver = sel.instance
@@ -86,26 +88,30 @@ func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) erro
 			return err
 		}
 	}
-	consumed := kafka.ConsumedCounter(a.metrics)
-	if err := a.addProcessors(cfg, sel, consumed); err != nil {
+	counters := kafka.NewCounters(a.metrics)
+	if err := a.addProcessors(cfg, sel, counters); err != nil {
 		return err
 	}
 	if err := a.shareLimits(cfg, sel); err != nil {
 		return err
 	}
-	if err := a.addSinks(ctx, cfg, sel, consumed); err != nil {
+	if err := a.addSinks(ctx, cfg, sel, counters); err != nil {
 		return err
 	}
 	if cfg.Outbox.Kind != "" && sel.has("outbox") {
-		if err := a.addOutbox(cfg.Outbox); err != nil {
+		if err := a.addOutbox(cfg.Outbox, counters); err != nil {
 			return err
 		}
+	}
+	if len(a.groups) > 0 {
+		w := watch.New(watch.Config{Groups: a.groups, Kafka: a.conn.opts, Admin: a.conn.admin, Log: a.log}, a.metrics)
+		a.runners = append(a.runners, runner{name: "watch", run: w.Run})
 	}
 	return a.serve(ctx, cfg.HTTP.Listen)
 }
 
-func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
-	metrics := processing.NewMetrics(a.metrics, consumed)
+func (a *app) addProcessors(cfg *config.Config, sel selection, counters *kafka.Counters) error {
+	metrics := processing.NewMetrics(a.metrics, counters)
 	for _, p := range cfg.Processors {
 		if !sel.processor(p.Name) {
 			continue
@@ -120,13 +126,14 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, consumed *prometh
 		if err != nil {
 			return err
 		}
+		a.groups = append(a.groups, watch.Group{Name: p.Name, Source: p.In, Parts: r.Parts})
 		a.runners = append(a.runners, runner{name: "processor " + p.Name, group: topics.Group(p.Name), run: r.Run, ready: r.Ready()})
 	}
 	return nil
 }
 
-func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, consumed *prometheus.CounterVec) error {
-	metrics := delivery.NewMetrics(a.metrics, consumed)
+func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, counters *kafka.Counters) error {
+	metrics, limits := delivery.NewMetrics(a.metrics, counters), quota.NewMetrics(a.metrics)
 	workers := map[string]*delivery.Worker{}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
@@ -162,6 +169,8 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 		if err != nil {
 			return err
 		}
+		limits.Watch(s.Name, worker.Limit())
+		a.groups = append(a.groups, watch.Group{Name: s.Name, Source: s.In, Tiers: s.Retry.Tiers, Parts: worker.Parts})
 		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready(), trouble: worker.Trouble})
 		workers[s.Name] = worker
 	}
@@ -193,32 +202,6 @@ func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.
 		c.Timeout = max(delivery.DefaultTimeout, 4*s.Timeout)
 	}
 	return c, err
-}
-
-func (a *app) addOutbox(c config.Outbox) error {
-	box, err := openOutbox(c)
-	if err != nil {
-		return err
-	}
-	a.close = append(a.close, func() { _ = box.Close() })
-	pending := prometheus.NewGauge(prometheus.GaugeOpts{Name: "holdfast_outbox_pending_rows", Help: "Rows that wait for the relay."})
-	oldest := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "holdfast_outbox_oldest_pending_timestamp_seconds", Help: "When the oldest waiting row was written; 0 for none.",
-	})
-	a.metrics.MustRegister(pending, oldest)
-	relay := outbox.NewRelay(box, a.conn.serde, kafka.NewPublisher(a.conn.client), a.log, func(s outbox.Status) {
-		pending.Set(float64(s.Pending))
-		oldest.Set(0)
-		if s.OldestPending != nil {
-			oldest.Set(float64(s.OldestPending.Unix()))
-		}
-	})
-	a.runners = append(a.runners, runner{name: "outbox", run: relay.Run})
-	return nil
-}
-
-func openOutbox(c config.Outbox) (*outbox.Outbox, error) {
-	return outbox.Open(outbox.Config{DSN: c.DSN, Table: c.Table, Topics: c.Topics, Keep: c.Keep})
 }
 
 // serve answers metrics and health on listen; "" means nowhere.

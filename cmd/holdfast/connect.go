@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -61,12 +62,13 @@ func (g *globals) connect(ctx context.Context) (*connection, error) {
 	return conn, err
 }
 
-func connect(ctx context.Context, cfg *config.Config) (*connection, error) {
+// connect reaches the brokers; more are options of this one client.
+func connect(ctx context.Context, cfg *config.Config, more ...kgo.Opt) (*connection, error) {
 	opts, err := kafkaOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(slices.Clip(opts), more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func newEngine(j job, sink sinks.Sink, more ...kgo.Opt) (*delivery.Worker, error
 	}, delivery.Deps{
 		Limit: quota.Local(quota.Limit{Name: j.Sink, Rate: unlimited, Burst: unlimited}),
 		Sink:  sink, Open: open, Kafka: append(opts, more...), Log: zap.NewNop(),
-		Metrics: delivery.NewMetrics(metrics, kafka.ConsumedCounter(metrics)),
+		Metrics: delivery.NewMetrics(metrics, kafka.NewCounters(metrics)),
 	})
 }
 

@@ -122,7 +122,7 @@ func (f *fleet) start(l *quota.Limit) (stop func()) {
 		running.Go(func() { _ = shares.Run(ctx) })
 	}
 	reg := prometheus.NewRegistry()
-	deps.Metrics = NewMetrics(reg, kafka.ConsumedCounter(reg))
+	deps.Metrics = NewMetrics(reg, kafka.NewCounters(reg))
 	if worker, err = New(fleetConfig(), deps); err != nil {
 		f.t.Fatal(err)
 	}

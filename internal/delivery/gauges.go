@@ -6,6 +6,7 @@ import (
 
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/topics"
+	"holdfast.internal/internal/watch"
 )
 
 // gaugesEvery is how often the gauges are counted anew: the index is read for
@@ -19,6 +20,7 @@ type counts struct {
 	open, closed       int // shards
 	state              breaker.State
 	held, bytes, inAir int
+	standing           []watch.Part
 }
 
 // count goes through the index, one shard at a time.
@@ -28,6 +30,7 @@ func (s *scheduler) count(now time.Time) counts {
 	defer s.mu.Unlock()
 	limit := s.tickAt(now)
 	for _, sh := range s.shards {
+		c.standing = s.stand(sh, limit, c.standing)
 		if !sh.open {
 			c.closed++
 			continue
@@ -57,6 +60,41 @@ func (s *scheduler) count(now time.Time) counts {
 	return c
 }
 
+// stand adds how far the partitions of a shard were read and settled. What waits
+// behind an earlier record of its key is not late for itself.
+func (s *scheduler) stand(sh *shard, now tick, to []watch.Part) []watch.Part {
+	oldest, due := make([]time.Time, len(s.layout.names)), make([]tick, len(s.layout.names))
+	for _, t := range sh.tasks {
+		slot, written := sh.index.at(t.id).slot(), t.env.Written
+		if s.layout.tier(slot) < 0 && !written.IsZero() && (oldest[slot].IsZero() || written.Before(oldest[slot])) {
+			oldest[slot] = written
+		}
+	}
+	sh.index.each(func(i id, e *entry) {
+		first := due[e.slot()] == 0 || e.due < due[e.slot()]
+		if s.layout.tier(e.slot()) >= 0 && e.due > 0 && e.due <= now && first && sh.index.leads(i) {
+			due[e.slot()], oldest[e.slot()] = e.due, s.timeOf(e.due)
+		}
+	})
+	for slot, p := range sh.parts {
+		if p == nil || p.finished == nil || slot == s.layout.letters {
+			continue
+		}
+		to = append(to, watch.Part{
+			Topic: p.topic, Partition: sh.num, Next: p.finished.Next(), Held: int64(p.finished.Outstanding()), Oldest: oldest[slot],
+		})
+	}
+	return to
+}
+
+// Parts says how the partitions of this worker stand, as of the last few seconds.
+func (w *Worker) Parts() []watch.Part {
+	if parts := w.parts.Load(); parts != nil {
+		return *parts
+	}
+	return nil
+}
+
 func (w *Worker) gaugeLoop(ctx context.Context) {
 	for {
 		c := w.sched.count(time.Now())
@@ -66,13 +104,8 @@ func (w *Worker) gaugeLoop(ctx context.Context) {
 		}
 		w.meters.parkedKeys.WithLabelValues(w.cfg.Sink).Set(float64(c.keys))
 		w.meters.parked.WithLabelValues(w.cfg.Sink).Set(float64(c.parked))
-		for _, st := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open} {
-			on := 0.0
-			if st == c.state {
-				on = 1
-			}
-			w.meters.breaker.WithLabelValues(w.cfg.Sink, st.String()).Set(on)
-		}
+		w.meters.state(c.state)
+		w.parts.Store(&c.standing)
 		if sleep(ctx, gaugesEvery) != nil {
 			return
 		}

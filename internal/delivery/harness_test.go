@@ -130,7 +130,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 		return value{}, nil
 	}
 	reg := prometheus.NewRegistry()
-	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg))})
+	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

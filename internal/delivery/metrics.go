@@ -6,11 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 )
 
 // Metrics are shared by the workers of all sinks of a process.
 type Metrics struct {
+	reg        prometheus.Registerer
+	counters   *kafka.Counters
 	deliveries *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
@@ -18,7 +23,6 @@ type Metrics struct {
 	scheduled  *prometheus.CounterVec
 	lateness   *prometheus.HistogramVec
 	dead       *prometheus.CounterVec
-	consumed   *prometheus.CounterVec
 	waiting    *prometheus.GaugeVec
 	due        *prometheus.GaugeVec
 	parkedKeys *prometheus.GaugeVec
@@ -28,8 +32,9 @@ type Metrics struct {
 	receipts   *prometheus.CounterVec
 }
 
-// NewMetrics registers the delivery metrics. consumed is shared with processing.
-func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Metrics {
+// NewMetrics registers the delivery metrics, besides the counters that are
+// shared with processing.
+func NewMetrics(reg prometheus.Registerer, counters *kafka.Counters) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		reg.MustRegister(v)
@@ -48,6 +53,8 @@ func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Met
 		return v
 	}
 	return &Metrics{
+		reg:        reg,
+		counters:   counters,
 		deliveries: counter("holdfast_deliveries_total", "Records settled, by outcome.", "sink", "outcome"),
 		attempts:   counter("holdfast_delivery_attempts_total", "Calls of the sink, by verdict and error class.", "sink", "tier", "outcome", "reason"),
 		duration:   histogram("holdfast_delivery_attempt_duration_seconds", "Duration of a call of the sink.", prometheus.DefBuckets, "sink"),
@@ -57,7 +64,6 @@ func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Met
 		lateness: histogram("holdfast_retry_lateness_seconds", "How long after its due time a record was sent.",
 			[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "sink", "tier"),
 		dead:       counter("holdfast_dlq_records_total", "Records moved to the dead-letter topic.", "sink", "reason"),
-		consumed:   consumed,
 		waiting:    gauge("holdfast_retry_waiting_records", "Records that lie in a retry tier of this worker's partitions.", "sink", "tier"),
 		due:        gauge("holdfast_retry_due_records", "Of these, records whose time has come.", "sink", "tier"),
 		parkedKeys: gauge("holdfast_parked_keys", "Keys of which records wait behind an earlier one.", "sink"),
@@ -68,23 +74,30 @@ func NewMetrics(reg prometheus.Registerer, consumed *prometheus.CounterVec) *Met
 	}
 }
 
-// Outcomes of a record.
+// outcome is what became of a record; it is the label of the metric.
+type outcome int
+
 const (
-	outcomeDelivered = "delivered"
-	outcomeDuplicate = "duplicate"
-	outcomeDead      = "dead_lettered"
-	outcomeDiscarded = "discarded"
+	outcomeDelivered outcome = iota
+	outcomeDuplicate
+	outcomeDead
+	outcomeDiscarded
+	outcomes
 )
+
+// String is the label.
+func (o outcome) String() string {
+	return [outcomes]string{"delivered", "duplicate", "dead_lettered", "discarded"}[o]
+}
 
 // meters are one sink's metrics, made at the start, so that alerts on series
 // that never counted work and the hot path looks nothing up.
 type meters struct {
 	*Metrics
 	sink      string
-	delivered prometheus.Counter
-	duplicate prometheus.Counter
-	discarded prometheus.Counter
-	buried    prometheus.Counter
+	settled   [outcomes]prometheus.Counter
+	redriven  [outcomes]prometheus.Counter // of those in settled that somebody sent again
+	violated  prometheus.Counter
 	seconds   prometheus.Observer
 	age       prometheus.Observer
 	succeeded map[string]prometheus.Counter // by tier
@@ -100,10 +113,7 @@ func (m *Metrics) of(cfg Config) *meters {
 	sm := &meters{
 		Metrics:   m,
 		sink:      cfg.Sink,
-		delivered: m.deliveries.WithLabelValues(cfg.Sink, outcomeDelivered),
-		duplicate: m.deliveries.WithLabelValues(cfg.Sink, outcomeDuplicate),
-		discarded: m.deliveries.WithLabelValues(cfg.Sink, outcomeDiscarded),
-		buried:    m.deliveries.WithLabelValues(cfg.Sink, outcomeDead),
+		violated:  m.counters.Violations.WithLabelValues(topics.Subject(cfg.Source), "deliver"),
 		seconds:   m.duration.WithLabelValues(cfg.Sink),
 		age:       m.endToEnd.WithLabelValues(cfg.Sink),
 		succeeded: make(map[string]prometheus.Counter),
@@ -111,6 +121,14 @@ func (m *Metrics) of(cfg Config) *meters {
 		commitErrors:  m.commits.WithLabelValues(cfg.Sink),
 		receiptErrors: m.receipts.WithLabelValues(cfg.Sink),
 	}
+	for o := range outcomes {
+		sm.settled[o] = m.deliveries.WithLabelValues(cfg.Sink, o.String())
+		sm.redriven[o] = m.counters.Redriven.WithLabelValues(cfg.Sink, o.String())
+	}
+	for _, topic := range newLayout(cfg).names {
+		m.counters.Consumed.WithLabelValues(topic)
+	}
+	sm.state(breaker.Closed)
 	tiers := []string{sourceTier}
 	for _, d := range cfg.Tiers {
 		tiers = append(tiers, topics.Tier(d))
@@ -120,10 +138,55 @@ func (m *Metrics) of(cfg Config) *meters {
 	for _, tier := range tiers {
 		sm.succeeded[tier] = m.attempts.WithLabelValues(cfg.Sink, tier, string(holdfast.VerdictDelivered), "")
 	}
+	for verdict, classes := range usual() {
+		for _, class := range classes {
+			m.attempts.WithLabelValues(cfg.Sink, sourceTier, string(verdict), string(class))
+		}
+	}
 	for _, class := range holdfast.Classes() {
 		m.dead.WithLabelValues(cfg.Sink, string(class))
 	}
 	return sm
+}
+
+// usual are the failures that every sink knows, and that alerts ask for: of first
+// attempts their series are there from the start.
+func usual() map[holdfast.Verdict][]holdfast.Class {
+	return map[holdfast.Verdict][]holdfast.Class{
+		holdfast.VerdictThrottled:    {holdfast.ClassRateLimited, holdfast.ClassQuota},
+		holdfast.VerdictUnauthorized: {holdfast.ClassAuth},
+		holdfast.VerdictUnavailable:  {holdfast.ClassVendor5xx, holdfast.ClassNetwork, holdfast.ClassTimeout},
+		holdfast.VerdictTransient:    {holdfast.ClassVendor5xx, holdfast.ClassNetwork, holdfast.ClassTimeout, holdfast.ClassConflict},
+		holdfast.VerdictPermanent:    {holdfast.ClassValidation, holdfast.ClassNotFound},
+	}
+}
+
+// settle counts what became of a record.
+func (m *meters) settle(env *record.Envelope, o outcome) {
+	m.settled[o].Inc()
+	if env.Redrive.Count > 0 {
+		m.redriven[o].Inc()
+	}
+}
+
+// bury counts a dead letter.
+func (m *meters) bury(env *record.Envelope) {
+	m.dead.WithLabelValues(m.sink, string(env.Failure.Class)).Inc()
+	m.settle(env, outcomeDead)
+	if env.Failure.OfSchema() {
+		m.violated.Inc()
+	}
+}
+
+// state shows the state of the breaker.
+func (m *meters) state(now breaker.State) {
+	for _, st := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open} {
+		on := 0.0
+		if st == now {
+			on = 1
+		}
+		m.breaker.WithLabelValues(m.sink, st.String()).Set(on)
+	}
 }
 
 func (m *meters) attempt(tier string, verdict holdfast.Verdict, class holdfast.Class, took time.Duration) {

@@ -103,8 +103,7 @@ func (w *Worker) stepOver(ctx context.Context, topic string, num int32, first, n
 	if err := w.client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		return false
 	}
-	w.meters.dead.WithLabelValues(w.cfg.Sink, string(holdfast.ClassPoison)).Inc()
-	w.meters.buried.Inc()
+	w.meters.bury(env)
 	if w.sched.skipTo(topic, num, next) {
 		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {num: {Epoch: -1, Offset: next}}})
 	}

@@ -146,9 +146,9 @@ func outcomeOf(verdict holdfast.Verdict, f holdfast.Failure) breaker.Outcome {
 
 func (w *Worker) delivered(t *task, a *sinks.Attempt, took time.Duration) {
 	if a.Receipt.Duplicate {
-		w.meters.duplicate.Inc()
+		w.meters.settle(t.env, outcomeDuplicate)
 	} else {
-		w.meters.delivered.Inc()
+		w.meters.settle(t.env, outcomeDelivered)
 	}
 	w.meters.age.Observe(time.Since(t.env.Event.Time).Seconds())
 	w.receipt(t, a, took)
@@ -187,8 +187,7 @@ func dueIn(now time.Time, delay time.Duration) time.Time {
 
 // bury moves the record to the dead letters.
 func (w *Worker) bury(ctx context.Context, t *task) {
-	w.meters.dead.WithLabelValues(w.cfg.Sink, string(t.env.Failure.Class)).Inc()
-	w.meters.buried.Inc()
+	w.meters.bury(t.env)
 	t.env.Due = time.Time{}
 	w.sched.depart(t)
 	w.move(ctx, t, w.lettersSlot())
@@ -261,7 +260,7 @@ func (w *Worker) settleUnopened(ctx context.Context, t *task, err error) {
 func (w *Worker) settleTombstone(ctx context.Context, t *task) {
 	w.sched.free(t)
 	if w.cfg.OnTombstone == TombstoneSkip {
-		w.meters.discarded.Inc()
+		w.meters.settle(t.env, outcomeDiscarded)
 		w.sched.finish(t)
 		return
 	}

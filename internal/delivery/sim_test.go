@@ -328,7 +328,7 @@ func (s *sim) start(name string) {
 	reg := prometheus.NewRegistry()
 	worker, err := New(cfg, Deps{
 		Sink: p, Open: openAny, Kafka: append(slices.Clip(s.opts), kgo.Dialer(p.wire.dialContext)),
-		Log: s.listen(), Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg)),
+		Log: s.listen(), Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
 	})
 	if err != nil {
 		panic(err)

@@ -24,6 +24,7 @@ import (
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
+	"holdfast.internal/internal/watch"
 	"holdfast.internal/sinks"
 )
 
@@ -70,6 +71,7 @@ type Worker struct {
 
 	sched  *scheduler
 	meters *meters
+	parts  atomic.Pointer[[]watch.Part] // as of the last count
 
 	moves sync.WaitGroup // waits between tries of a move
 	// life ends when nothing may be sent any more, at the end of the drain.
@@ -129,6 +131,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(cfg.MaxMessageBytes),
 		kgo.ProducerLinger(0),
+		kafka.Measured(deps.Metrics.reg, topics.Group(cfg.Sink)),
 	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -273,15 +276,18 @@ func (w *Worker) admit(fetched kgo.FetchTopicPartition) {
 	if len(fetched.Records) == 0 {
 		return
 	}
-	w.meters.consumed.WithLabelValues(fetched.Topic).Add(float64(len(fetched.Records)))
 	read := w.arrivalOf
 	if !w.sched.mayHold(fetched.Topic) {
 		read = w.outlineOf
 	}
 	arrivals := make([]arrival, len(fetched.Records))
+	records := 0 // without the markers of transactions
 	for i, r := range fetched.Records {
-		arrivals[i] = read(r)
+		if arrivals[i] = read(r); arrivals[i].env != nil {
+			records++
+		}
 	}
+	w.meters.counters.Consumed.WithLabelValues(fetched.Topic).Add(float64(records))
 	if w.sched.admit(fetched.Topic, fetched.Partition, arrivals) {
 		w.client.PauseFetchPartitions(map[string][]int32{fetched.Topic: {fetched.Partition}})
 	}
@@ -423,6 +429,9 @@ func (w *Worker) measureEnds(ctx context.Context) bool {
 	})
 	return true
 }
+
+// Limit is the bucket of the whole sink: the one it was given, or its own.
+func (w *Worker) Limit() *quota.Bucket { return w.sched.limit }
 
 // Share is the part of the sink's source that this worker owns, 0 to 1. It
 // takes no lock: buckets ask while the scheduler asks them.

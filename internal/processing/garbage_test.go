@@ -158,7 +158,7 @@ func TestP8GarbageEndToEnd(t *testing.T) {
 				serde, client := registered(t)
 				r, err := New(Config{Name: "p", In: example.Invoices, Out: commands, Instance: "a"}, Deps{
 					Processor: processors.Func(moody), Serde: serde, Kafka: w.opts, Log: w.log,
-					Metrics: NewMetrics(prometheus.NewRegistry(), kafka.ConsumedCounter(prometheus.NewRegistry())),
+					Metrics: NewMetrics(prometheus.NewRegistry(), kafka.NewCounters(prometheus.NewRegistry())),
 				}, "")
 				if err != nil {
 					t.Fatal(err)

@@ -82,10 +82,10 @@ func (w *world) connect(brokers []string, more ...kgo.Opt) {
 func (w *world) runtime(cfg Config, p processors.Processor, serde Serde, more ...kgo.Opt) *Runtime {
 	w.t.Helper()
 	cfg.Name, cfg.In, cfg.Out = "p", in, out
-	consumed := kafka.ConsumedCounter(prometheus.NewRegistry())
+	counters := kafka.NewCounters(prometheus.NewRegistry())
 	r, err := New(cfg, Deps{
 		Processor: p, Serde: serde, Kafka: append(slices.Clone(w.opts), more...), Log: w.log,
-		Metrics: NewMetrics(prometheus.NewRegistry(), consumed),
+		Metrics: NewMetrics(prometheus.NewRegistry(), counters),
 	}, "x"+strconv.FormatInt(time.Now().UnixNano(), 36))
 	if err != nil {
 		w.t.Fatal(err)

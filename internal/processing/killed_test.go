@@ -61,7 +61,7 @@ func work(spec []string, log *zap.Logger) error {
 	}
 	r, err := New(Config{Name: spec[1], In: spec[2], Out: spec[3], Instance: "w1"}, Deps{
 		Processor: haltingAfter(says, stops, os.Stdout), Serde: plain{}, Kafka: opts, Log: log,
-		Metrics: NewMetrics(prometheus.NewRegistry(), kafka.ConsumedCounter(prometheus.NewRegistry())),
+		Metrics: NewMetrics(prometheus.NewRegistry(), kafka.NewCounters(prometheus.NewRegistry())),
 	}, "")
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func TestThroughput(t *testing.T) {
 	w.fill(cfg.In, partitions, inputs)
 	reg := prometheus.NewRegistry()
 	r, err := New(cfg, Deps{
-		Processor: processors.Func(upper), Serde: plain{}, Kafka: w.opts, Log: w.log, Metrics: NewMetrics(reg, kafka.ConsumedCounter(reg)),
+		Processor: processors.Func(upper), Serde: plain{}, Kafka: w.opts, Log: w.log, Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
 	}, "")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,9 @@ type partition struct {
 type result struct {
 	outputs []*kgo.Record
 	outcome outcome
+	// redriven: somebody sent the record again.
+	redriven bool
+	broke    breach
 }
 
 // lane processes what one poll gave of a partition, in order. While it is at

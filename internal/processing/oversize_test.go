@@ -41,7 +41,7 @@ func oversizeLetters(t *testing.T, w *world, cfg Config) {
 	w.put(cfg.In, 0, good("before"), large, large, good("refuse small"), large, hopeless, good("refuse last"), good("after"))
 	r, err := New(cfg, Deps{
 		Processor: processors.Func(upper), Serde: plain{}, Kafka: w.opts, Log: w.log,
-		Metrics: NewMetrics(prometheus.NewRegistry(), kafka.ConsumedCounter(prometheus.NewRegistry())),
+		Metrics: NewMetrics(prometheus.NewRegistry(), kafka.NewCounters(prometheus.NewRegistry())),
 	}, "")
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func (r *Runtime) handle(ctx context.Context, in *kgo.Record, epoch int32, waits
 		case err == nil:
 			return result{outputs: made, outcome: ok}, true
 		case !canWait(err):
-			return result{outputs: []*kgo.Record{r.deadLetter(env, epoch, err)}, outcome: failed}, true
+			return result{outputs: []*kgo.Record{r.deadLetter(env, epoch, err)}, outcome: failed, broke: breachOf(err)}, true
 		}
 		if tries == 0 {
 			r.log.Warn("partition waits", zap.String("origin", env.Event.Origin.String()), zap.Error(err))

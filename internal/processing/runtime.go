@@ -97,6 +97,7 @@ type Runtime struct {
 	limits   limits
 	stuck    stuck
 	oversize oversize
+	standing standing
 
 	ready chan struct{}
 	once  sync.Once

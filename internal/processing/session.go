@@ -60,6 +60,7 @@ func (r *Runtime) options(s *session) []kgo.Opt {
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordPartitioner(partitioner{}),
 		kgo.ProducerLinger(0),
+		kafka.Measured(r.deps.Metrics.reg, topics.Group(r.cfg.Name)),
 		kgo.DisableFetchSessions(), // to end one, closing would wait 20 s for a broker that is silent
 		kgo.ProducerBatchMaxBytesFn(r.batchLimit),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"holdfast.internal/internal/topics"
 )
 
 // errDoubt: a transaction failed after an earlier one had left records of this
@@ -22,6 +24,8 @@ func (r *Runtime) work(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.Close()
+	r.standing.begin(s.Client())
+	defer r.standing.begin(nil)
 	defer s.lanes.running.Wait()
 	defer cancel()
 	for {
@@ -33,6 +37,7 @@ func (r *Runtime) work(ctx context.Context) error {
 			return err
 		}
 		if s.moved.Swap(false) {
+			r.standing.clear()
 			if err := s.startOver(ctx, fetches); err != nil {
 				return err
 			}
@@ -84,11 +89,12 @@ func (r *Runtime) start(ctx context.Context, s *session, p kgo.FetchTopicPartiti
 	if len(p.Records) == 0 {
 		return
 	}
-	r.deps.Metrics.consumed.WithLabelValues(p.Topic).Add(float64(len(p.Records)))
+	r.deps.Metrics.counters.Consumed.WithLabelValues(p.Topic).Add(float64(len(p.Records)))
 	ctx, cancel := context.WithCancel(ctx)
 	_, epoch := s.Client().GroupMetadata()
 	l := &lane{partition: partition{p.Topic, p.Partition}, records: p.Records, cancel: cancel}
 	s.lanes.all[l.partition] = l
+	r.standing.note(l)
 	s.lanes.running.Go(func() {
 		defer s.lanes.nudge()
 		nudged := time.Now()
@@ -97,6 +103,7 @@ func (r *Runtime) start(ctx context.Context, s *session, p kgo.FetchTopicPartiti
 			if !ok {
 				return
 			}
+			res.redriven = in.Topic == topics.Redrive(r.cfg.Name)
 			l.finish(res)
 			if time.Since(nudged) > gather { // slow; what is ready need not wait for the rest
 				nudged = time.Now()
@@ -177,11 +184,15 @@ func (r *Runtime) transact(ctx context.Context, s *session) error {
 		return errDoubt // the client would not read again what it believes done
 	case !committed: // its input is read again, by whoever has the partitions now
 		begun := s.lanes.begun()
+		r.standing.clear()
 		s.forget()
 		return s.rewound(begun)
 	}
 	for _, res := range b.results {
-		r.metrics.count(res.outcome)
+		r.metrics.count(res)
+	}
+	for p := range b.offsets {
+		r.standing.note(s.lanes.all[p])
 	}
 	s.advance()
 	return nil

@@ -30,6 +30,7 @@ type Bucket struct {
 	tokens  *tokens
 	meter   meter
 	urgent  bool // something that the granter should hear soon
+	waits   waits
 
 	granted lease
 	share   share // while granted lives
@@ -86,6 +87,7 @@ func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	if ok, wait = b.ask(now, n, (*tokens).take); ok {
 		b.meter.took(now, n)
 		b.vendor.climb.use(now, n)
+		b.waits.end(now)
 	}
 	return ok, wait
 }
@@ -100,6 +102,7 @@ func (b *Bucket) ask(now time.Time, n float64, tokens func(*tokens, time.Time, f
 	if ok, wait = tokens(b.tokens, now, n); ok {
 		return true, 0
 	}
+	b.waits.begin(now)
 	if b.meter.refuse(now, n, wait > maxWait) {
 		b.urgent = true
 	}

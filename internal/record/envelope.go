@@ -31,6 +31,7 @@ type Envelope struct {
 	Event   holdfast.Event
 	Payload []byte // wire format; nil for a tombstone
 	At      holdfast.Coordinates
+	Written time.Time // this copy
 
 	Sink       string // the one destination (or processor) that failed
 	Hop        int    // moves so far
@@ -80,7 +81,7 @@ func Read(r *kgo.Record, trust Trust) *Envelope {
 		At:      holdfast.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
 	}
 	e.Event.Key = r.Key
-	e.Event.Time = r.Timestamp
+	e.Event.Time, e.Written = r.Timestamp, r.Timestamp
 	for _, h := range r.Headers {
 		switch {
 		case strings.HasPrefix(h.Key, ownPrefix):

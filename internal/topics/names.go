@@ -32,6 +32,9 @@ func DeadLetters(name string) string { return "dlq." + name }
 // Group names the consumer group of a sink or a processor.
 func Group(name string) string { return "holdfast." + name }
 
+// Subject names the schema of a topic's values in the registry.
+func Subject(topic string) string { return topic + "-value" }
+
 // Tier spells a delay in the largest unit that divides it: 1m, 90s, 250ms, 2h.
 func Tier(d time.Duration) string {
 	for _, u := range []struct {

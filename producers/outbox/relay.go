@@ -33,7 +33,8 @@ type Relay struct {
 	report  func(Status)
 }
 
-// NewRelay makes a relay. report, which may be nil, is told about the table once a second.
+// NewRelay makes a relay. report, which may be nil, is told about the table once
+// a second while this relay has it, and of nothing at all while another one does.
 func NewRelay(box *Outbox, encoder producers.Encoder, publish producers.Publisher, log *zap.Logger, report func(Status)) *Relay {
 	return &Relay{box: box, encoder: encoder, publish: publish, log: log, report: report}
 }
@@ -62,20 +63,23 @@ func (r *Relay) hold(ctx context.Context) error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	if !ok {
+		if r.report != nil {
+			r.report(Status{}) // the relay that works counts the rows, not this one too
+		}
 		return nil
 	}
 	defer release()
 	var purged, reported time.Time
 	for {
+		if time.Since(reported) > reportEach && r.report != nil {
+			reported = time.Now()
+			if status, err := r.box.Status(ctx); err == nil { // told of rows that cannot go too
+				r.report(status)
+			}
+		}
 		n, err := r.batch(ctx, conn)
 		if err != nil {
 			return err
-		}
-		if time.Since(reported) > reportEach && r.report != nil {
-			reported = time.Now()
-			if status, err := r.box.Status(ctx); err == nil {
-				r.report(status)
-			}
 		}
 		if r.box.cfg.Keep > 0 && time.Since(purged) > purgeEvery {
 			purged = time.Now()
