@@ -25,6 +25,7 @@ import (
 
 // world is a broker, a sink under test and its worker, all in virtual time.
 type world struct {
+	log     *zap.Logger // of its workers; nobody listens unless a test does
 	t       *testing.T
 	cluster *kfake.Cluster
 	opts    []kgo.Opt
@@ -81,7 +82,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 		}
 		defer client.Close()
 		test(&world{
-			t: t, cluster: cluster, opts: opts, client: client, cfg: cfg, began: time.Now(),
+			t: t, cluster: cluster, opts: opts, client: client, cfg: cfg, began: time.Now(), log: zap.NewNop(),
 			deliver: deliver, tries: map[string]int{}, settled: map[string]time.Time{},
 		})
 	})
@@ -130,7 +131,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 		return value{}, nil
 	}
 	reg := prometheus.NewRegistry()
-	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg))})
+	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: w.log, Metrics: NewMetrics(reg, kafka.NewCounters(reg))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func (s *scheduler) admit(topic string, num int32, arrivals []arrival) (kept boo
 		return false
 	}
 	p := sh.parts[s.layout.slots[topic]]
-	if p == nil || p.finished == nil {
+	if p == nil || p.finished == nil || p.stopped {
 		return false
 	}
 	limit := int64(-1)

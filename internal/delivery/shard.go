@@ -101,6 +101,8 @@ type part struct {
 	ahead map[int64]struct{}
 	// unplaced is set while it is not committed where the partition begins.
 	unplaced bool
+	// stopped is set when its log was cut below what was read.
+	stopped bool
 	// withheld is the first offset that a barrier keeps back; -1 for none.
 	withheld int64
 }

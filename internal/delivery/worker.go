@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -241,9 +240,11 @@ func (w *Worker) poll(ctx context.Context) {
 			return
 		}
 		fetches.EachError(func(topic string, num int32, err error) {
-			if !errors.Is(err, context.DeadlineExceeded) && !w.poison(ctx, topic, num, err) {
-				complaints.fetch(topic, num, err)
+			if errors.Is(err, context.DeadlineExceeded) || w.poison(ctx, topic, num, err) {
+				return
 			}
+			w.atGap(topic, num, err)
+			complaints.fetch(topic, num, err)
 		})
 		fetches.EachPartition(w.admitUnless(w.pass()))
 		w.client.AllowRebalance()
@@ -520,31 +521,4 @@ func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Fail
 		return
 	}
 	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status))...)
-}
-
-// complaints logs what a broker says about a partition once a minute, not once a poll.
-type complaints struct {
-	log  *zap.Logger
-	last map[string]time.Time
-}
-
-func newComplaints(log *zap.Logger) *complaints {
-	return &complaints{log: log, last: make(map[string]time.Time)}
-}
-
-func (c *complaints) fetch(topic string, partition int32, err error) {
-	at := fmt.Sprintf("%s-%d %v", topic, partition, err)
-	if time.Since(c.last[at]) < time.Minute {
-		return
-	}
-	if len(c.last) > 1000 {
-		clear(c.last)
-	}
-	c.last[at] = time.Now()
-	if errors.Is(err, kerr.OffsetOutOfRange) {
-		c.log.Error("records are gone before they were delivered; the partition stops here until somebody decides",
-			zap.String("topic", topic), zap.Int32("partition", partition), zap.String("reason", "offset_out_of_range"))
-		return
-	}
-	c.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(err))
 }
