@@ -19,7 +19,7 @@ func (s *seen) Observe(v float64) { *s = append(*s, int64(math.Round(v*1000))) }
 func TestWaitsAreFromTheFirstRefusalToTheToken(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	at := func(d time.Duration) time.Time { return now.Add(d) }
+	at := now.Add
 	var s seen
 	w := waits{observers: []prometheus.Observer{&s}}
 	w.end(at(0))
