@@ -97,5 +97,5 @@ func (b *bed) size(ctx context.Context, s scale) (sized, error) {
 // dueAfter is the time that it takes to fill the tiers and to start a worker
 // that knows what lies there, amply.
 func dueAfter(records int) time.Duration {
-	return 20*time.Second + time.Duration(records)*40*time.Microsecond
+	return 30*time.Second + time.Duration(records)*70*time.Microsecond
 }
