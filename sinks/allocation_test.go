@@ -160,11 +160,11 @@ func TestADripEndsAtTheDeadline(t *testing.T) {
 				}
 			}()
 			const limit = 400 * time.Millisecond
-			client := NewHTTPClient(loopback(), ClientOptions{Timeout: limit})
+			client := NewClient(loopback(), ClientOptions{Timeout: limit})
 			began := time.Now()
 			_, err = post(t, client, "http://"+l.Addr().String())
 			took := time.Since(began)
-			client.CloseIdleConnections()
+			client.Close()
 			_ = l.Close()
 			<-done
 			if verdict, f := holdfast.Judge(err); verdict != holdfast.VerdictTransient || f.Class != holdfast.ClassUncertain {

@@ -26,10 +26,18 @@ type ClientOptions struct {
 	Concurrency int
 }
 
-// NewHTTPClient returns the client that every sink uses. It refuses plain
-// http and addresses that are not public unless e admits them, follows no
-// redirect, ignores proxies of the environment, and never decompresses.
-func NewHTTPClient(e Egress, o ClientOptions) *http.Client {
+// Client is what every sink that speaks HTTP sends with, through [Attempt.Do].
+// It is a transport and a time-out: what [http.Client] adds, redirects and
+// cookies, is nothing that a destination should get from us.
+type Client struct {
+	transport *http.Transport
+	timeout   time.Duration
+}
+
+// NewClient returns a client that refuses plain http and addresses that are
+// not public unless e admits them, follows no redirect, ignores proxies of the
+// environment, and never decompresses.
+func NewClient(e Egress, o ClientOptions) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = totalTimeout
 	}
@@ -50,13 +58,10 @@ func NewHTTPClient(e Egress, o ClientOptions) *http.Client {
 		ForceAttemptHTTP2:      true, // a DialContext of our own would turn it off
 	}
 	if !e.AllowHTTP {
-		// No wrapper around the transport: net/http would not know it, and keep
-		// a goroutine for the time-out of each request.
 		transport.RegisterProtocol("http", noPlainHTTP{})
 	}
-	return &http.Client{
-		Timeout:       o.Timeout,
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &Client{transport: transport, timeout: o.Timeout}
 }
+
+// Close closes the connections that nobody uses.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }

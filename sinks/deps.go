@@ -1,7 +1,6 @@
 package sinks
 
 import (
-	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +11,8 @@ import (
 type Deps struct {
 	// Name is the sink's configured name, the one in topics and metrics.
 	Name string
-	// HTTP is the hardened client of [NewHTTPClient]; sinks that speak HTTP use no other.
-	HTTP *http.Client
+	// HTTP is the hardened client of [NewClient]; sinks that speak HTTP use no other.
+	HTTP *Client
 	// Log is the sink's logger; nil logs nothing.
 	Log *zap.Logger
 	// Concurrency is how many events are in flight at most; it sizes

@@ -1,11 +1,13 @@
 package sinks
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 )
 
 // Response is what a destination answered, read to the end or to the cap.
@@ -16,18 +18,27 @@ type Response struct {
 	Truncated bool // the body was longer than the cap
 }
 
-// Do sends req with a client of [NewHTTPClient], reads at most limit bytes of
-// the answer ([MaxBody] if 0) and closes it. An answer of any status is no
-// error. The error is a verdict, or the context's own if it ended before
-// anything was sent, and names neither URL, credentials nor payload.
-func Do(client *http.Client, req *http.Request, limit int64) (*Response, error) {
+// do sends req within timeout (the client's own if that is shorter or timeout
+// is 0), reads at most limit bytes of the answer ([MaxBody] if 0) and closes
+// it. An answer of any status is no error. The error is a verdict, or the
+// context's own if it ended before anything was sent, and names neither URL,
+// credentials nor payload.
+func (c *Client) do(ctx context.Context, req *http.Request, timeout time.Duration, limit int64) (*Response, error) {
 	if limit <= 0 {
 		limit = MaxBody
 	}
+	if timeout <= 0 || timeout > c.timeout {
+		timeout = c.timeout
+	}
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	var sent atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
-	ctx := httptrace.WithClientTrace(req.Context(), trace)
-	answer, err := client.Do(req.WithContext(ctx)) //nolint:gosec // the client's dialer and transport refuse what egress does not allow
+	ctx = httptrace.WithClientTrace(ctx, trace)
+	answer, err := c.transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, networkVerdict(ctx, err, sent.Load())
 	}

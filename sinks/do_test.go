@@ -28,20 +28,20 @@ func loopback() Egress {
 	return Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 }
 
-func testClient(t *testing.T) *http.Client {
+func testClient(t *testing.T) *Client {
 	t.Helper()
-	client := NewHTTPClient(loopback(), ClientOptions{Timeout: 20 * time.Second})
-	t.Cleanup(client.CloseIdleConnections)
+	client := NewClient(loopback(), ClientOptions{Timeout: 20 * time.Second})
+	t.Cleanup(client.Close)
 	return client
 }
 
-func post(t *testing.T, client *http.Client, url string) (*Response, error) {
+func post(t *testing.T, client *Client, url string) (*Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("payload"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Do(client, req, 0)
+	return client.do(req.Context(), req, 0, 0)
 }
 
 func TestABodyIsReadUpToItsCap(t *testing.T) {
@@ -102,29 +102,29 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 func TestTLSFaultsAreUnavailable(t *testing.T) {
 	t.Parallel()
 	quiet := log.New(io.Discard, "", 0)
-	tests := map[string]func(s *httptest.Server, c *http.Client) string{
-		"a certificate nobody vouches for": func(s *httptest.Server, _ *http.Client) string {
+	tests := map[string]func(s *httptest.Server, c *Client) string{
+		"a certificate nobody vouches for": func(s *httptest.Server, _ *Client) string {
 			s.StartTLS()
 			return s.URL
 		},
-		"a certificate for another host": func(s *httptest.Server, c *http.Client) string {
-			s.StartTLS()
-			trust(c, s)
-			return s.URL
-		},
-		"an expired certificate": func(s *httptest.Server, c *http.Client) string {
+		"a certificate for another host": func(s *httptest.Server, c *Client) string {
 			s.StartTLS()
 			trust(c, s)
-			transportOf(c).TLSClientConfig.Time = func() time.Time { return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC) }
 			return s.URL
 		},
-		"TLS 1.0": func(s *httptest.Server, c *http.Client) string {
+		"an expired certificate": func(s *httptest.Server, c *Client) string {
+			s.StartTLS()
+			trust(c, s)
+			c.transport.TLSClientConfig.Time = func() time.Time { return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC) }
+			return s.URL
+		},
+		"TLS 1.0": func(s *httptest.Server, c *Client) string {
 			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}
 			s.StartTLS()
 			trust(c, s)
 			return s.URL
 		},
-		"no TLS at all": func(s *httptest.Server, _ *http.Client) string {
+		"no TLS at all": func(s *httptest.Server, _ *Client) string {
 			s.Start()
 			return strings.Replace(s.URL, "http://", "https://", 1)
 		},
@@ -185,8 +185,8 @@ func TestATimeoutBeforeTheSendIsCertain(t *testing.T) {
 		<-release
 	}))
 	t.Cleanup(server.Close)
-	client := NewHTTPClient(loopback(), ClientOptions{Timeout: 20 * time.Second, Concurrency: 1})
-	t.Cleanup(client.CloseIdleConnections)
+	client := NewClient(loopback(), ClientOptions{Timeout: 20 * time.Second, Concurrency: 1})
+	t.Cleanup(client.Close)
 	first := make(chan error, 1)
 	go func() {
 		_, err := post(t, client, server.URL)
@@ -199,7 +199,7 @@ func TestATimeoutBeforeTheSendIsCertain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Do(client, req, 0)
+	_, err = client.do(req.Context(), req, 0, 0)
 	if _, f := holdfast.Judge(err); f.Class != holdfast.ClassTimeout || f.Code != "connect_timeout" {
 		t.Errorf("got %v, want a time-out with nothing sent", err)
 	}

@@ -46,18 +46,15 @@ type Call struct {
 }
 
 // Do sends one request of the attempt once the limits let it, and reads the
-// answer; see [Do] for what it returns. Sinks that speak HTTP send nothing
-// otherwise.
-func (a *Attempt) Do(client *http.Client, req *http.Request, c Call) (*Response, error) {
-	if err := a.Pass(req.Context(), c.Endpoint, c.Cost); err != nil {
+// answer to its end or its cap. An answer of any status is no error. The error
+// is a verdict, or the context's own if it ended before anything was sent, and
+// names neither URL, credentials nor payload. Sinks that speak HTTP send
+// nothing otherwise.
+func (a *Attempt) Do(ctx context.Context, client *Client, req *http.Request, c Call) (*Response, error) {
+	if err := a.Pass(ctx, c.Endpoint, c.Cost); err != nil {
 		return nil, err
 	}
-	if c.Timeout > 0 {
-		ctx, cancel := context.WithTimeout(req.Context(), c.Timeout)
-		defer cancel()
-		req = req.WithContext(ctx)
-	}
-	return Do(client, req, c.MaxBody)
+	return client.do(ctx, req, c.Timeout, c.MaxBody)
 }
 
 // Pass waits until the limits let a request go; see [Gate]. A sink that does

@@ -42,7 +42,7 @@ func TestNoSpellingOfAnInternalAddressIsReached(t *testing.T) {
 		if err != nil {
 			continue // not even a URL
 		}
-		if _, err = Do(client, req, 0); err == nil {
+		if _, err = client.do(req.Context(), req, 0, 0); err == nil {
 			t.Errorf("%s: answered", host)
 		}
 	}
@@ -62,7 +62,7 @@ func TestOnlyWebSchemesAreSent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Do(client, (&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}).WithContext(t.Context()), 0)
+		_, err = client.do(t.Context(), &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, 0, 0)
 		if err == nil {
 			t.Errorf("%s: answered", raw)
 		}
@@ -76,9 +76,9 @@ func TestOnlyWebSchemesAreSent(t *testing.T) {
 // the system's resolver would spell them, and what passes is counted. Names
 // that are no canonical literal are spelled by hand as C libraries do, which
 // is more than Go's resolver would let through.
-func guardedFakeClient(e Egress, reached *atomic.Int64) *http.Client {
-	client := NewHTTPClient(e, ClientOptions{})
-	transport, _ := client.Transport.(*http.Transport)
+func guardedFakeClient(e Egress, reached *atomic.Int64) *Client {
+	client := NewClient(e, ClientOptions{})
+	transport := client.transport
 	transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -151,12 +151,12 @@ func TestGuardPermits(t *testing.T) {
 
 func TestABlockedAddressBurnsNoRecord(t *testing.T) {
 	t.Parallel()
-	client := NewHTTPClient(Egress{AllowHTTP: true}, ClientOptions{})
+	client := NewClient(Egress{AllowHTTP: true}, ClientOptions{})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:9/secret-path", strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Do(client, req, 0)
+	_, err = client.do(req.Context(), req, 0, 0)
 	verdict, f := holdfast.Judge(err)
 	if verdict != holdfast.VerdictUnavailable || f.Class != holdfast.ClassConfig || f.Code != "blocked_address" {
 		t.Fatalf("got %s %s %s", verdict, f.Class, f.Code)

@@ -16,16 +16,11 @@ func countNew(n *atomic.Int64) func(net.Conn, http.ConnState) {
 	}
 }
 
-func transportOf(c *http.Client) *http.Transport {
-	transport, _ := c.Transport.(*http.Transport)
-	return transport
-}
-
 // trust makes c believe in the certificate of s.
-func trust(c *http.Client, s *httptest.Server) {
+func trust(c *Client, s *httptest.Server) {
 	theirs, _ := s.Client().Transport.(*http.Transport)
-	transportOf(c).TLSClientConfig = theirs.TLSClientConfig.Clone()
-	transportOf(c).TLSClientConfig.NextProtos = nil
+	c.transport.TLSClientConfig = theirs.TLSClientConfig.Clone()
+	c.transport.TLSClientConfig.NextProtos = nil
 }
 
 // listenOnSecond moves a server to an address that httptest's certificate does

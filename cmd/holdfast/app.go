@@ -150,7 +150,7 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 		limit, endpoints := a.limits(cfg, s, sel, func() float64 { return worker.Share() })
 		sink, err := openSink(s, sinks.Deps{
 			Name: s.Name,
-			HTTP: sinks.NewHTTPClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
+			HTTP: sinks.NewClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
 			Log:  a.log, Concurrency: s.Limits.Concurrency, DailyHeader: s.Limits.Daily.Header,
 			Schema: func(record string) (string, error) {
 				v, err := schemas.Latest(record)

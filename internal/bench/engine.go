@@ -44,7 +44,7 @@ func httpSink(j job) (sinks.Sink, error) {
 	loopback := sinks.Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	return http.New(http.Config{URL: j.Vendor}, sinks.Deps{
 		Name: j.Sink, Concurrency: j.InFlight,
-		HTTP: sinks.NewHTTPClient(loopback, sinks.ClientOptions{Concurrency: j.InFlight}),
+		HTTP: sinks.NewClient(loopback, sinks.ClientOptions{Concurrency: j.InFlight}),
 	})
 }
 

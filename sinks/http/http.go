@@ -27,7 +27,7 @@ const (
 
 // sink is one configured destination. It has no state.
 type sink struct {
-	client    *http.Client
+	client    *sinks.Client
 	method    string
 	target    template
 	static    http.Header
@@ -77,13 +77,13 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err != nil {
 		return err
 	}
-	req := (&http.Request{
+	req := &http.Request{
 		Method: s.method, URL: u, Host: u.Host, Header: s.header(a),
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 		// The transport may replay over a connection that turned out to be closed.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
-	}).WithContext(ctx)
-	answer, err := a.Do(s.client, req, sinks.Call{Timeout: s.timeout})
+	}
+	answer, err := a.Do(ctx, s.client, req, sinks.Call{Timeout: s.timeout})
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func Deps(tb testing.TB, timeout time.Duration) sinks.Deps {
 	egress := sinks.Egress{AllowHTTP: true, AllowCIDRs: []netip.Prefix{
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 	}}
-	client := sinks.NewHTTPClient(egress, sinks.ClientOptions{Timeout: timeout, Concurrency: 8})
-	tb.Cleanup(client.CloseIdleConnections)
+	client := sinks.NewClient(egress, sinks.ClientOptions{Timeout: timeout, Concurrency: 8})
+	tb.Cleanup(client.Close)
 	return sinks.Deps{Name: "test", HTTP: client, Concurrency: 8}.WithDefaults()
 }

@@ -40,7 +40,7 @@ func (w *work) send(ctx context.Context, r request) (*sinks.Response, error) {
 		req.Header.Set("Idempotency-Key", r.key)
 		call.MaxBody = sinks.MaxBody
 	}
-	answer, err := w.attempt.Do(w.client, req, call)
+	answer, err := w.attempt.Do(ctx, w.client, req, call)
 	if err != nil {
 		return nil, err
 	}

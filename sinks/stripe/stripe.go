@@ -21,7 +21,7 @@ import (
 
 // sink is one Stripe account.
 type sink struct {
-	client     *http.Client
+	client     *sinks.Client
 	baseURL    string
 	apiKey     holdfast.Secret
 	version    string
