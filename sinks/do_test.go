@@ -115,7 +115,7 @@ func TestTLSFaultsAreUnavailable(t *testing.T) {
 		"an expired certificate": func(s *httptest.Server, c *Client) string {
 			s.StartTLS()
 			trust(c, s)
-			c.transport.TLSClientConfig.Time = func() time.Time { return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC) }
+			transportOf(c).TLSClientConfig.Time = func() time.Time { return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC) }
 			return s.URL
 		},
 		"TLS 1.0": func(s *httptest.Server, c *Client) string {

@@ -78,7 +78,7 @@ func TestOnlyWebSchemesAreSent(t *testing.T) {
 // is more than Go's resolver would let through.
 func guardedFakeClient(e Egress, reached *atomic.Int64) *Client {
 	client := NewClient(e, ClientOptions{})
-	transport := client.transport
+	transport := transportOf(client)
 	transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {

@@ -16,11 +16,16 @@ func countNew(n *atomic.Int64) func(net.Conn, http.ConnState) {
 	}
 }
 
+func transportOf(c *Client) *http.Transport {
+	transport, _ := c.transport.(*http.Transport)
+	return transport
+}
+
 // trust makes c believe in the certificate of s.
 func trust(c *Client, s *httptest.Server) {
 	theirs, _ := s.Client().Transport.(*http.Transport)
-	c.transport.TLSClientConfig = theirs.TLSClientConfig.Clone()
-	c.transport.TLSClientConfig.NextProtos = nil
+	transportOf(c).TLSClientConfig = theirs.TLSClientConfig.Clone()
+	transportOf(c).TLSClientConfig.NextProtos = nil
 }
 
 // listenOnSecond moves a server to an address that httptest's certificate does

@@ -17,9 +17,8 @@ import (
 // windows the tightest counts. What does not parse says nothing.
 func Limits(h http.Header, daily string, now time.Time) Advice {
 	var a Advice
-	fields, policies := h.Values("RateLimit"), h.Values("RateLimit-Policy")
-	foreign := a.readPolicies(policies)
-	if !a.readWindows(fields, foreign) {
+	foreign := a.readPolicies(h["Ratelimit-Policy"])
+	if !a.readWindows(h["Ratelimit"], foreign) {
 		a.readReset(h, now)
 	}
 	if daily != "" {
@@ -31,6 +30,9 @@ func Limits(h http.Header, daily string, now time.Time) Advice {
 // readPolicies takes the slowest rate of "name";q=100;w=60, and returns the
 // names of those that do not count requests.
 func (a *Advice) readPolicies(values []string) (foreign map[any]bool) {
+	if len(values) == 0 { // as with most vendors
+		return nil
+	}
 	foreign = map[any]bool{}
 	list, err := httpsfv.UnmarshalList(values)
 	if err != nil {
@@ -108,12 +110,15 @@ func positive(get func(string) (any, bool), name string) float64 {
 
 // readReset reads the names that were in use before there was a standard.
 func (a *Advice) readReset(h http.Header, now time.Time) {
-	for _, prefix := range resetPrefixes() {
-		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Remaining")), 64)
+	for _, f := range resetFields() {
+		if len(h[f.remaining]) == 0 {
+			continue
+		}
+		left, err := strconv.ParseFloat(strings.TrimSpace(first(h[f.remaining])), 64)
 		if err != nil || !(left >= 0) || left > 1e12 {
 			continue
 		}
-		if reset, ok := resetOf(h.Get(prefix+"Reset"), now); ok && reset > 0 {
+		if reset, ok := resetOf(first(h[f.reset]), now); ok && reset > 0 {
 			a.tighten(left, reset)
 			return
 		}

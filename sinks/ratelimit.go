@@ -70,18 +70,35 @@ func exhaustedFor(get func(string) (any, bool), remaining, reset string) (time.D
 
 // rateLimitReset reads RateLimit-Reset and X-RateLimit-Reset where nothing is left.
 func rateLimitReset(h http.Header, now time.Time) (time.Duration, bool) {
-	for _, prefix := range resetPrefixes() {
-		if left := h.Get(prefix + "Remaining"); left != "" && strings.Trim(left, "0") != "" {
+	for _, f := range resetFields() {
+		if left := first(h[f.remaining]); left != "" && strings.Trim(left, "0") != "" {
 			continue
 		}
-		if wait, ok := resetOf(h.Get(prefix+"Reset"), now); ok {
+		if wait, ok := resetOf(first(h[f.reset]), now); ok {
 			return wait, true
 		}
 	}
 	return 0, false
 }
 
-func resetPrefixes() []string { return []string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} }
+// resetFields are the names that were in use before there was a standard, as
+// net/http spells them: to look one up by another spelling costs time on every
+// answer.
+func resetFields() [3]struct{ remaining, reset string } {
+	return [3]struct{ remaining, reset string }{
+		{"Ratelimit-Remaining", "Ratelimit-Reset"},
+		{"X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
+		{"X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"},
+	}
+}
+
+// first is the first value of a field, "" if there is none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
 
 // resetOf reads a number of seconds from now, or a moment in Unix seconds or
 // milliseconds.

@@ -105,7 +105,7 @@ func (f *fleet) start(l *quota.Limit) (stop func()) {
 	f.t.Helper()
 	transport := &http.Transport{DialContext: f.network.DialContext}
 	sink, err := stripe.New(stripe.Config{BaseURL: "http://127.0.0.1:8080", Auth: stripe.Auth{APIKey: "sk_test_fleet"}},
-		sinks.Deps{Name: "s", HTTP: &http.Client{Transport: f.count(transport)}, Concurrency: 16})
+		sinks.Deps{Name: "s", HTTP: sinks.ClientOver(f.count(transport), 30*time.Second), Concurrency: 16})
 	if err != nil {
 		f.t.Fatal(err)
 	}

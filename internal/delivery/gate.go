@@ -89,6 +89,9 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	ctx, end := g.begin(ctx, timeout)
 	defer end()
 	err := sink(ctx)
+	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = ctx.Err() // of a context that was made from ours
+	}
 	g.answered(err)
 	return err
 }

@@ -2,19 +2,21 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
 // patience is a context that ends after a time, in which waits for tokens do
-// not count: a slow limit is nobody's time-out.
+// not count: a slow limit is nobody's time-out. It is made of a plain
+// cancellable context, because net/http starts a goroutine to watch any other
+// kind; contexts derived from it say canceled, with the deadline as the cause.
 type patience struct {
 	context.Context
 
-	done chan struct{}
+	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
-	err   error
 	timer *time.Timer
 	since time.Time // when the timer was started
 	left  time.Duration
@@ -23,26 +25,27 @@ type patience struct {
 
 // withPatience gives a call its time. The function that is returned ends it.
 func withPatience(parent context.Context, d time.Duration) (*patience, context.CancelFunc) {
-	p := &patience{Context: parent, done: make(chan struct{}), since: time.Now(), left: d}
+	ctx, cancel := context.WithCancelCause(parent)
+	p := &patience{Context: ctx, cancel: cancel, since: time.Now(), left: d}
 	p.timer = time.AfterFunc(d, p.expire)
-	stop := context.AfterFunc(parent, func() { p.end(parent.Err()) })
-	return p, func() {
-		stop()
-		p.end(context.Canceled)
-	}
+	return p, p.end
 }
 
-// Deadline is not known before the waits are.
-func (p *patience) Deadline() (time.Time, bool) { return time.Time{}, false }
-
-// Done implements [context.Context].
-func (p *patience) Done() <-chan struct{} { return p.done }
+// Deadline is when the call ends if it waits for no token any more: true of
+// whatever it does with it, as a request that is under way waits for none.
+func (p *patience) Deadline() (time.Time, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since.Add(p.left), true
+}
 
 // Err implements [context.Context].
 func (p *patience) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	err := p.Context.Err()
+	if err != nil && errors.Is(context.Cause(p.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // pause stops the time until the function that is returned is called. A nil
@@ -62,7 +65,7 @@ func (p *patience) pause() (resume func()) {
 func (p *patience) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waits--; p.waits == 0 && p.err == nil {
+	if p.waits--; p.waits == 0 && p.Context.Err() == nil {
 		p.since = time.Now()
 		p.timer.Reset(max(p.left, 0))
 	}
@@ -72,19 +75,15 @@ func (p *patience) resume() {
 // moment is given what is left, which is nothing.
 func (p *patience) expire() {
 	p.mu.Lock()
-	waits := p.waits > 0
-	p.mu.Unlock()
-	if !waits {
-		p.end(context.DeadlineExceeded)
+	defer p.mu.Unlock()
+	if p.waits == 0 {
+		p.cancel(context.DeadlineExceeded)
 	}
 }
 
-func (p *patience) end(err error) {
+func (p *patience) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err == nil {
-		p.err = err
-		p.timer.Stop()
-		close(p.done)
-	}
+	p.timer.Stop()
+	p.cancel(nil)
 }
