@@ -424,10 +424,8 @@ func (w *Worker) measureEnds(ctx context.Context) bool {
 			return false
 		}
 	}
-	w.once.Do(func() {
-		w.awaitPlace(ctx)
-		close(w.ready)
-	})
+	w.awaitPlace(ctx) // not within once: an assignment would wait for it, and it for a commit that waits for the assignment
+	w.once.Do(func() { close(w.ready) })
 	return true
 }
 
