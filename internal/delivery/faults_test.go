@@ -134,6 +134,12 @@ func (w *wire) hush() {
 	w.silent = true
 }
 
+// wireTime is how long a request takes to its broker. Without it a broker that
+// has lost the leadership of some partitions answers each request at once, the
+// client asks at once again, and no time passes in which it could hear of the
+// new leader.
+const wireTime = 50 * time.Microsecond
+
 // mute is a connection whose far end may swallow what is written to it.
 type mute struct {
 	net.Conn
@@ -141,6 +147,7 @@ type mute struct {
 }
 
 func (m mute) Write(b []byte) (int, error) {
+	pass(wireTime)
 	m.wire.mu.Lock()
 	silent := m.wire.silent
 	m.wire.mu.Unlock()
