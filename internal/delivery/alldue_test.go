@@ -35,7 +35,7 @@ func TestP11WhatIsDueAtOnceIsReadOnce(t *testing.T) {
 			parked[i] = env.To(topics.Retry("s", time.Minute), 0, 0)
 		}
 		if err := w.client.ProduceSync(w.t.Context(), parked...).FirstErr(); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		var again atomic.Int64
 		w.cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -49,16 +49,17 @@ func TestP11WhatIsDueAtOnceIsReadOnce(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute + 5*time.Second) //nolint:forbidigo // virtual time
 		if got := w.delivered(); got != n {
-			t.Fatalf("%d of %d are delivered 5 s after they were due", got, n)
+			w.t.Fatalf("%d of %d are delivered 5 s after they were due", got, n)
 		}
 		for _, a := range w.all() {
-			if early := due.Sub(w.began) - a.at; early > 0 {
-				t.Fatalf("%s went %s early", a.id, early)
+			// A broker may sit on the worker's other request for 100 ms.
+			if late := a.at - due.Sub(w.began); late < 0 || late > fetchMaxWait/2 {
+				w.t.Fatalf("%s went %s late", a.id, late)
 			}
 		}
 		// Without looking at what came along it takes 16.
 		if got := again.Load(); got > 4 {
-			t.Errorf("%d requests for what one answer of a broker holds", got)
+			w.t.Errorf("%d requests for what one answer of a broker holds", got)
 		}
 	})
 }

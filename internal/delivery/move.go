@@ -89,7 +89,7 @@ func (w *Worker) alone(ctx context.Context, t *task, r *kgo.Record, slot, move i
 	due := t.env.Due
 	w.moves.Go(func() {
 		w.oversize <- struct{}{}
-		err := w.large.ProduceSync(context.WithoutCancel(ctx), r).FirstErr()
+		err := w.aside.ProduceSync(context.WithoutCancel(ctx), r).FirstErr()
 		<-w.oversize
 		w.produced(ctx, t, r, slot, move, due, err)
 	})

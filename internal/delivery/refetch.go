@@ -267,7 +267,7 @@ func (w *Worker) fetchRaw(ctx context.Context, topic string, num int32, offset i
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = num, offset, refetchBytes
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
-	kresp, err := w.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	kresp, err := w.aside.Broker(int(leader)).RetriableRequest(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s-%d: %w", topic, num, err)
 	}

@@ -64,9 +64,12 @@ type Worker struct {
 	log        *zap.Logger
 	client     *kgo.Client
 	admin      *kadm.Client
-	large      *kgo.Client   // for moves that the client does not take, or not together
-	oversize   chan struct{} // held for one of those
-	made       chan struct{} // closed once the two are there: the client calls back before
+	// aside is for moves that the client does not take, or not together, and for
+	// reading again: over the client's connection that would wait behind the
+	// request that the broker sits on, up to fetchMaxWait.
+	aside    *kgo.Client
+	oversize chan struct{} // held for one of those
+	made     chan struct{} // closed once the two are there: the client calls back before
 
 	sched  *scheduler
 	meters *meters
@@ -137,7 +140,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		w.endLife()
 		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
 	}
-	w.large, err = kgo.NewClient(append(append([]kgo.Opt{}, deps.Kafka...),
+	w.aside, err = kgo.NewClient(append(append([]kgo.Opt{}, deps.Kafka...),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(largest), kgo.ProducerLinger(0))...)
 	if err != nil {
 		client.Close()
@@ -218,7 +221,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() {
 		defer close(closed)
 		w.client.CloseAllowingRebalance()
-		w.large.Close()
+		w.aside.Close()
 		slots.Wait()
 		w.moves.Wait()
 	}()
