@@ -21,10 +21,12 @@ const refusal = "refused"
 // ledger is what the vendor saw, and what happened to workers meanwhile. It is
 // guarded by the mutex of the sim.
 type ledger struct {
-	plan  plan
-	calls []*call
-	by    [][]*call // by event
-	marks []happening
+	plan    plan
+	calls   []*call
+	all     counted   // requests
+	senders []*proc   // of requests
+	by      [][]*call // by event
+	marks   []happening
 	// decided is what somebody decided about an event's dead letter, where
 	// followers park, and when.
 	decided map[int]decided
@@ -53,6 +55,7 @@ const (
 	cancelled = "cancelled"
 	died      = "died with its worker"
 	timedOut  = "timed out"
+	cutShort  = "cut short by a limit"
 )
 
 func (c *call) settled() bool { return c.result == delivered || c.result == refusal }
@@ -113,7 +116,7 @@ func (l *ledger) begin(p *proc, event, number int, key string, at time.Duration,
 	e := l.plan.events[event]
 	used := 0
 	for _, c := range l.by[event] {
-		if c.reply.kind != outageOf5xx && c.reply.kind != outageHangs && c.result != died && c.result != cancelled {
+		if c.reply.kind != outageOf5xx && c.reply.kind != outageHangs && c.result != died && c.result != cancelled && c.result != cutShort {
 			used++
 		}
 	}
@@ -143,6 +146,8 @@ func (l *ledger) end(c *call, err error, at time.Duration) {
 	switch {
 	case err == nil:
 		c.result = delivered
+	case errors.Is(err, errLimited):
+		c.result = cutShort
 	case errors.Is(err, errKilled):
 		c.result = died
 	case errors.Is(err, context.DeadlineExceeded):
@@ -181,7 +186,7 @@ func (l *ledger) outOfTheWay(event int, at time.Duration) bool {
 func (l *ledger) check(letters []*record.Envelope) string {
 	for _, check := range []func() string{
 		func() string { return l.checkLoss(letters) },
-		l.checkOrder, l.checkKeys, l.checkNumbers, l.checkDue, l.checkHolds, l.checkDuplicates,
+		l.checkOrder, l.checkKeys, l.checkNumbers, l.checkDue, l.checkHolds, l.checkRate, l.checkDuplicates,
 	} {
 		if wrong := check(); wrong != "" {
 			return wrong
@@ -343,10 +348,29 @@ func (l *ledger) checkHolds() string {
 			continue
 		}
 		until := held.end + min(held.reply.wait, simMaxHold)
-		for _, c := range l.calls {
-			if c.proc == held.proc && held.end < c.start && c.start < until {
-				return fmt.Sprintf("hold: event %d was sent at %s, held until %s", c.event, c.start, until)
+		for i, at := range l.all.at {
+			if l.senders[i] == held.proc && held.end < at && at < until {
+				return fmt.Sprintf("hold: a request was sent at %s, held until %s", at, until)
 			}
+		}
+	}
+	return ""
+}
+
+// sent notes a request.
+func (l *ledger) sent(p *proc, at time.Duration) {
+	l.all.add(at, 1)
+	l.senders = append(l.senders, p)
+}
+
+// checkRate: in no window came more requests than the limit allows.
+func (l *ledger) checkRate() string {
+	if l.plan.rate == 0 {
+		return ""
+	}
+	for _, w := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
+		if over := l.all.overdrawn(w, float64(l.plan.rate), simBurst); over > 1e-9 {
+			return fmt.Sprintf("rate: %.1f requests more than R*w + b in a window of %s", over, w)
 		}
 	}
 	return ""

@@ -19,6 +19,7 @@ import (
 type plan struct {
 	concurrency int
 	park        bool // what follows a dead letter waits until somebody decided
+	rate        int  // requests per second of all workers together; 0 for no limit
 	events      []event
 	steps       []step
 }
@@ -29,6 +30,7 @@ type event struct {
 	key      int
 	after    time.Duration // since the event before it was produced
 	latency  time.Duration // of every answer about it
+	requests int           // of an attempt; the last one's answer counts
 	troubles []trouble
 	refused  bool
 	// decision is what becomes of a refused one where followers park, and think
@@ -84,12 +86,12 @@ const (
 
 func (p plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "concurrency %d, park %v\n", p.concurrency, p.park)
+	fmt.Fprintf(&b, "concurrency %d, park %v, %d requests a second\n", p.concurrency, p.park, p.rate)
 	for _, s := range p.steps {
 		fmt.Fprintf(&b, "  at %s: %s (%s)\n", s.at, s.kind, s.span)
 	}
 	for i, e := range p.events {
-		fmt.Fprintf(&b, "  event %d: key %d, after %s, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.latency, e.troubles, e.refused, e.decision, e.think)
+		fmt.Fprintf(&b, "  event %d: key %d, after %s, %d requests, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.requests, e.latency, e.troubles, e.refused, e.decision, e.think)
 	}
 	return b.String()
 }
@@ -103,6 +105,11 @@ func plans() *rapid.Generator[plan] {
 			events:      rapid.SliceOfN(eventsOf(keys), 40, 40).Draw(t, "events"),
 			steps:       rapid.SliceOfN(steps(), 0, 8).Draw(t, "steps"),
 			park:        rapid.IntRange(0, 2).Draw(t, "park") == 2,
+		}
+		// Drawn last, so that the rest of a plan stays what it was without them.
+		p.rate = rapid.SampledFrom([]int{0, 40, 10}).Draw(t, "rate")
+		for i, n := range rapid.SliceOfN(rapid.SampledFrom([]int{1, 1, 2, 4}), len(p.events), len(p.events)).Draw(t, "requests") {
+			p.events[i].requests = n
 		}
 		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		return p

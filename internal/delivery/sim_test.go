@@ -20,9 +20,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/time/rate"
 
 	"holdfast.internal"
 	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
@@ -44,6 +46,7 @@ type sim struct {
 	faults  []armed
 
 	mu      sync.Mutex
+	limit   *quota.Bucket // of all workers together, as if sharing took no time; nil for none
 	books   ledger
 	outages []downtime
 	broken  string // what went wrong outside of the books
@@ -68,12 +71,14 @@ type bug struct {
 	before  func(p *proc, a *sinks.Attempt) // before the vendor is called
 	failed  func(p *proc, a *sinks.Attempt) // when the call failed
 	key     func(a *sinks.Attempt) string
+	free    bool // only the first request of an attempt is asked for
 }
 
 // Times of the model. The tiers are short so that a plan is.
 const (
 	simTimeout = 2 * time.Second
 	simMaxHold = 4 * time.Second
+	simBurst   = 3
 	simQuiet   = 4 * time.Minute // after the last step, for everything to settle
 )
 
@@ -108,6 +113,9 @@ func play(t *testing.T, p plan, b bug, suite *hits) (wrong string) {
 			dial: vn.DialContext,
 		}
 		s.books = newLedger(p)
+		if p.rate > 0 {
+			s.limit = quota.Local(quota.Limit{Name: "s", Rate: rate.Limit(p.rate), Burst: simBurst})
+		}
 		s.client, err = kgo.NewClient(append(opts, kgo.Dialer(s.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 		if err != nil {
 			wrong = err.Error()
@@ -327,7 +335,7 @@ func (s *sim) start(name string) {
 	p := &proc{sim: s, name: name, wire: &wire{dial: s.dial}, done: make(chan struct{}), killed: make(chan struct{})}
 	reg := prometheus.NewRegistry()
 	worker, err := New(cfg, Deps{
-		Sink: p, Open: openAny, Kafka: append(slices.Clip(s.opts), kgo.Dialer(p.wire.dialContext)),
+		Sink: p, Open: openAny, Kafka: append(slices.Clip(s.opts), kgo.Dialer(p.wire.dialContext)), Limit: s.limit,
 		Log: s.listen(), Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
 	})
 	if err != nil {
@@ -434,7 +442,9 @@ func (p *proc) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	s.mu.Lock()
 	c, reply, latency := s.books.begin(p, i, a.Number, key, s.now(), s.outageNow(s.now()))
 	s.mu.Unlock()
-	err = p.answer(ctx, reply, latency)
+	if err = p.requests(ctx, a, s.plan.events[i].requests); err == nil {
+		err = p.answer(ctx, reply, latency)
+	}
 	s.mu.Lock()
 	s.books.end(c, err, s.now())
 	s.mu.Unlock()
@@ -442,6 +452,41 @@ func (p *proc) Deliver(ctx context.Context, a *sinks.Attempt) error {
 		s.bug.failed(p, a)
 	}
 	return err
+}
+
+// requests sends what an attempt sends, up to its last request. A process that
+// was killed takes no tokens any more.
+func (p *proc) requests(ctx context.Context, a *sinks.Attempt, n int) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		defer end()
+		select {
+		case <-p.killed:
+		case <-ctx.Done():
+		}
+	}()
+	for i := range n {
+		if i > 0 {
+			if err := p.answer(ctx, trouble{}, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if i == 0 || !p.sim.bug.free {
+			if err := a.Pass(ctx, "", 1); err != nil {
+				select {
+				case <-p.killed:
+					return errKilled
+				default:
+					return err
+				}
+			}
+		}
+		p.sim.mu.Lock()
+		p.sim.books.sent(p, p.sim.now())
+		p.sim.mu.Unlock()
+	}
+	return nil
 }
 
 // answer waits and says what the vendor says.

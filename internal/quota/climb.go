@@ -17,6 +17,12 @@ const (
 	climbPause = time.Second
 	// climbMemory is how long use is remembered: e-fold in 2 s.
 	climbMemory = 2 * time.Second
+	// climbLow is after how many refusals that no rate explains the rate
+	// comes back, and climbDeaf for how long it stays.
+	climbLow  = 3
+	climbDeaf = 5 * time.Minute
+	// climbFew is over how many requests the share of refusals is taken.
+	climbFew = 50
 	// climbLeast is what a first refusal leaves at least, in tokens per second: on a
 	// quiet sink use says nothing about the limit.
 	climbLeast = 1
@@ -27,11 +33,20 @@ const (
 // Most of the rest comes back soon, the last tenth slowly, since the limit is
 // likely to be there: one refusal in a thousand requests is what is paid for
 // knowing it. Counting requests, not time alone, makes that hold for fast
-// vendors and slow ones. The zero value has no ceiling.
+// vendors and slow ones. Refusals that come just as seldom far below the rate
+// that was too much have nothing to do with the rate: it comes back, and they
+// are not listened to for a while. The zero value has no ceiling.
 type climb struct {
 	much  float64 // tokens per second that were too much; 0 for no refusal so far
 	cut   time.Time
 	taken float64 // since the cut
+	no    float64 // refusals since the cut
+
+	low    int       // refusals that no rate explains, less those that one does
+	origin float64   // much, at the first of them
+	deaf   time.Time // seldom ones are not listened to until then
+	noisy  bool      // there was one since the cut
+	heard  float64   // taken, when no began to count anew
 
 	used  float64 // tokens, decaying
 	last  time.Time
@@ -64,11 +79,45 @@ func (c *climb) accepted(n float64) {
 // refused halves what all use, in tokens per second; before is the ceiling
 // that was too high.
 func (c *climb) refused(now time.Time, used, before float64) {
-	if c.much > 0 && now.Sub(c.cut) < climbPause {
+	c.no++
+	if c.much > 0 && now.Sub(c.cut) < climbPause || c.baseless(now) {
 		return
 	}
 	least := min(climbLeast, before/2)
-	c.much, c.cut, c.taken = min(max(used, least), before), now, 0
+	c.much, c.cut, c.taken, c.heard, c.no = min(max(used, least), before), now, 0, 0, 0
+}
+
+// baseless reports whether the rate does not explain a refusal: it is one of few,
+// and the rate is far below what was too much, or was so when the last ones came.
+func (c *climb) baseless(now time.Time) bool {
+	deaf := now.Before(c.deaf)
+	if far := c.much > 0 && c.ceiling(now) < 0.9*c.much; !far && !deaf {
+		if !c.noisy {
+			c.low = max(0, c.low-1)
+		}
+		c.noisy = false
+		return false
+	}
+	many := 10*c.no > c.taken-c.heard
+	if c.taken-c.heard > climbFew {
+		c.heard, c.no = c.taken, 0
+	}
+	switch {
+	case many && c.no > 3:
+		c.low, c.deaf = 0, time.Time{}
+		return false
+	case many, deaf: // too few to tell, or told already
+		return true
+	}
+	if c.low == 0 {
+		c.origin = c.much
+	}
+	c.noisy = true
+	if c.low++; c.low == climbLow {
+		c.much, c.taken, c.no = max(c.much, c.origin), climbSlow, 0
+		c.low, c.heard, c.deaf = 0, climbSlow, now.Add(climbDeaf)
+	}
+	return true
 }
 
 // use notes tokens that this process takes.

@@ -4,6 +4,7 @@ package quota
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,34 @@ func TestAClimbFindsALimitThatNobodyTold(t *testing.T) {
 				t.Errorf("%.2f %% refused, %.2f of the limit used", 100*refused, used)
 			}
 		})
+	}
+}
+
+// TestRefusalsThatNoRateExplainsCostLittle: a vendor refuses one request in
+// sixty, however few there are.
+func TestRefusalsThatNoRateExplainsCostLittle(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	now := time.Unix(1e9, 0)
+	end := now.Add(30 * time.Minute)
+	var c climb
+	sent := 0.0
+	const wish = 100
+	for now.Before(end) {
+		pace := min(wish, c.ceiling(now))
+		now = now.Add(time.Duration(float64(time.Second) / pace))
+		sent++
+		c.use(now, 1)
+		if rng.IntN(60) > 0 {
+			c.accepted(1)
+			continue
+		}
+		c.refused(now, min(pace, c.rate(now)), c.ceiling(now))
+	}
+	used := sent / (30 * 60 * wish)
+	t.Logf("%.2f of what could be sent", used)
+	if used < 0.8 {
+		t.Errorf("%.2f of what could be sent", used)
 	}
 }
 
