@@ -92,15 +92,17 @@ func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
 	return nil
 }
 
-// committedOffsets asks again while a cluster has no coordinator: a fresh one
-// makes the topic for it when it is first asked. ctx bounds that.
+// committedOffsets asks again while nobody coordinates the group: a fresh
+// cluster makes the topic for it when it is first asked, and a broker that died
+// is the coordinator until another takes over. ctx bounds that.
 func committedOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
 	for {
 		done, err := admin.FetchOffsets(ctx, group)
+		said, answered := errors.AsType[*kerr.Error](err)
 		switch {
 		case errors.Is(err, kerr.GroupIDNotFound):
 			return nil, nil
-		case !kerr.IsRetriable(err):
+		case err == nil, answered && !said.Retriable:
 			return done, err
 		case sleep(ctx, lastPause) != nil:
 			return nil, err

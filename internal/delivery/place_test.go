@@ -137,3 +137,25 @@ func TestParseFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestAStartWaitsForTheCoordinator: a worker that comes back while the broker
+// of its group is away does not give up.
+func TestAStartWaitsForTheCoordinator(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{}, nil, func(w *world) {
+		back, cut := time.Now().Add(15*time.Second), 0
+		w.cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.cluster.KeepControl()
+			if time.Now().After(back) {
+				return nil, nil, false
+			}
+			cut++
+			return nil, errCut, true // ends the connection
+		})
+		ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+		defer cancel()
+		if err := CheckPlace(ctx, kadm.NewClient(w.client), w.cfg); err != nil || cut == 0 {
+			t.Errorf("%v after %d connections were cut, want none", err, cut)
+		}
+	})
+}
