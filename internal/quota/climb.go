@@ -17,36 +17,46 @@ const (
 	climbPause = time.Second
 	// climbMemory is how long use is remembered: e-fold in 2 s.
 	climbMemory = 2 * time.Second
-	// climbLow is after how many refusals that no rate explains the rate
-	// comes back, and climbDeaf for how long it stays.
-	climbLow  = 3
+	// climbShare of the last requests, and climbFew of them at least, must have
+	// been refused before anything is cut, and climbWindow is how many requests
+	// that is taken over: fewer refusals than a limit costs are none.
+	climbShare  = 0.02
+	climbFew    = 3
+	climbWindow = 256
+	// climbTold is how many requests tell at what rate they were taken, and not
+	// only that a burst was.
+	climbTold = 20
+	// climbFall is the most that one cut takes of the rate that was too much
+	// before: what is used may be low for other reasons.
+	climbFall = 0.7
+	// climbDeaf is for how long refusals that no rate explains are not listened to.
 	climbDeaf = 5 * time.Minute
-	// climbFew is over how many requests the share of refusals is taken.
-	climbFew = 50
-	// climbLeast is what a first refusal leaves at least, in tokens per second: on a
+	// climbLeast is what a first cut leaves at least, in tokens per second: on a
 	// quiet sink use says nothing about the limit.
 	climbLeast = 1
 )
 
 // climb looks for the rate of a vendor that refuses and says no number:
-// additive increase, multiplicative decrease. A refusal halves what is used.
-// Most of the rest comes back soon, the last tenth slowly, since the limit is
-// likely to be there: one refusal in a thousand requests is what is paid for
-// knowing it. Counting requests, not time alone, makes that hold for fast
-// vendors and slow ones. Refusals that come just as seldom far below the rate
-// that was too much have nothing to do with the rate: it comes back, and they
-// are not listened to for a while. The zero value has no ceiling.
+// additive increase, multiplicative decrease. When more than a few requests
+// are refused, what is used is halved. Most of the rest comes back soon, the
+// last tenth slowly, since the limit is likely to be there: a few refusals in
+// a thousand requests are what is paid for knowing it. Counting requests, not
+// time alone, makes that hold for fast vendors and slow ones. A vendor that
+// refuses below a rate which it took a moment ago has other reasons than the
+// rate: it comes back, and such refusals are not listened to for a while. The
+// zero value has no ceiling.
 type climb struct {
 	much  float64 // tokens per second that were too much; 0 for no refusal so far
 	cut   time.Time
-	taken float64 // since the cut
-	no    float64 // refusals since the cut
+	steps float64 // taken since the cut
 
-	low    int       // refusals that no rate explains, less those that one does
-	origin float64   // much, at the first of them
-	deaf   time.Time // seldom ones are not listened to until then
-	noisy  bool      // there was one since the cut
-	heard  float64   // taken, when no began to count anew
+	took float64 // since much changed
+
+	yes, no float64 // of the last requests
+
+	origin float64   // what was too much at first, in a row of cuts without a climb between them
+	safe   float64   // tokens per second that the vendor took between two of them
+	deaf   time.Time // refusals are not listened to until then, unless they are most of the requests
 
 	used  float64 // tokens, decaying
 	last  time.Time
@@ -58,7 +68,7 @@ func (c *climb) ceiling(now time.Time) float64 {
 	if c.much == 0 {
 		return math.Inf(1)
 	}
-	steps := c.taken + max(0, now.Sub(c.cut).Seconds())
+	steps := c.climbed(now)
 	switch {
 	case steps < climbFast:
 		return c.much * (0.5 + 0.4*steps/climbFast)
@@ -69,55 +79,50 @@ func (c *climb) ceiling(now time.Time) float64 {
 	return c.much * (1 + beyond*beyond)
 }
 
+func (c *climb) climbed(now time.Time) float64 { return c.steps + max(0, now.Sub(c.cut).Seconds()) }
+
 // accepted notes tokens that the vendor took of all processes together.
 func (c *climb) accepted(n float64) {
-	if c.much > 0 {
-		c.taken += n
+	c.steps += n
+	c.took += n
+	c.yes += n
+	c.forget()
+}
+
+func (c *climb) forget() {
+	if c.yes+c.no > climbWindow {
+		c.yes, c.no = c.yes/2, c.no/2
 	}
 }
 
-// refused halves what all use, in tokens per second; before is the ceiling
-// that was too high.
+// refused halves what all use, in tokens per second, if enough was refused;
+// before is the ceiling that was too high.
 func (c *climb) refused(now time.Time, used, before float64) {
-	c.no++
-	if c.much > 0 && now.Sub(c.cut) < climbPause || c.baseless(now) {
+	if c.much > 0 && now.Sub(c.cut) < climbPause {
 		return
 	}
-	least := min(climbLeast, before/2)
-	c.much, c.cut, c.taken, c.heard, c.no = min(max(used, least), before), now, 0, 0, 0
-}
-
-// baseless reports whether the rate does not explain a refusal: it is one of few,
-// and the rate is far below what was too much, or was so when the last ones came.
-func (c *climb) baseless(now time.Time) bool {
-	deaf := now.Before(c.deaf)
-	if far := c.much > 0 && c.ceiling(now) < 0.9*c.much; !far && !deaf {
-		if !c.noisy {
-			c.low = max(0, c.low-1)
-		}
-		c.noisy = false
-		return false
-	}
-	many := 10*c.no > c.taken-c.heard
-	if c.taken-c.heard > climbFew {
-		c.heard, c.no = c.taken, 0
-	}
+	c.no++
+	part := c.yes / (c.yes + c.no)
+	c.forget()
 	switch {
-	case many && c.no > 3:
-		c.low, c.deaf = 0, time.Time{}
-		return false
-	case many, deaf: // too few to tell, or told already
-		return true
+	case c.no < climbFew, c.no < climbShare*(c.yes+c.no):
+		return
+	case now.Before(c.deaf) && part > 0.5:
+		return
 	}
-	if c.low == 0 {
-		c.origin = c.much
+	switch again := c.much > 0 && c.climbed(now) < climbSlow; {
+	case !again:
+		c.origin, c.safe = min(max(used, c.much), before), 0
+	case c.took >= climbTold:
+		c.safe = max(c.safe, c.took/now.Sub(c.cut).Seconds())
 	}
-	c.noisy = true
-	if c.low++; c.low == climbLow {
-		c.much, c.taken, c.no = max(c.much, c.origin), climbSlow, 0
-		c.low, c.heard, c.deaf = 0, climbSlow, now.Add(climbDeaf)
+	if baseless := before < climbFall*c.safe; baseless {
+		c.much, c.cut, c.steps, c.deaf = c.origin, now, climbSlow, now.Add(climbDeaf)
+	} else {
+		least := min(climbLeast, before/2)
+		c.much, c.cut, c.steps = min(max(used, least, climbFall*c.much), before), now, 0
 	}
-	return true
+	c.took, c.yes, c.no = 0, 0, 0
 }
 
 // use notes tokens that this process takes.

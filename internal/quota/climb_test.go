@@ -5,6 +5,7 @@ package quota
 import (
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,17 +63,31 @@ func TestAClimbFindsALimitThatNobodyTold(t *testing.T) {
 			t.Parallel()
 			refused, used := climbing(t, c.wish, c.configured, c.vendor)
 			t.Logf("%.2f %% refused, %.2f of the limit used", 100*refused, used)
-			if refused >= 0.01 || used < 0.8 {
+			most := 0.01
+			if c.vendor.Limit() <= 1 { // it takes a few refusals to tell, and requests are few
+				most = 0.02
+			}
+			if refused >= most || used < 0.8 {
 				t.Errorf("%.2f %% refused, %.2f of the limit used", 100*refused, used)
 			}
 		})
 	}
 }
 
-// TestRefusalsThatNoRateExplainsCostLittle: a vendor refuses one request in
-// sixty, however few there are.
+// TestRefusalsThatNoRateExplainsCostLittle: a vendor refuses one request in so
+// many, however few there are.
 func TestRefusalsThatNoRateExplainsCostLittle(t *testing.T) {
 	t.Parallel()
+	for _, oneIn := range []int{200, 60, 25, 10} {
+		t.Run(strconv.Itoa(oneIn), func(t *testing.T) {
+			t.Parallel()
+			noise(t, oneIn)
+		})
+	}
+}
+
+func noise(t *testing.T, oneIn int) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	now := time.Unix(1e9, 0)
 	end := now.Add(30 * time.Minute)
@@ -84,7 +99,7 @@ func TestRefusalsThatNoRateExplainsCostLittle(t *testing.T) {
 		now = now.Add(time.Duration(float64(time.Second) / pace))
 		sent++
 		c.use(now, 1)
-		if rng.IntN(60) > 0 {
+		if rng.IntN(oneIn) > 0 {
 			c.accepted(1)
 			continue
 		}
@@ -92,18 +107,20 @@ func TestRefusalsThatNoRateExplainsCostLittle(t *testing.T) {
 	}
 	used := sent / (30 * 60 * wish)
 	t.Logf("%.2f of what could be sent", used)
-	if used < 0.8 {
+	if used < 0.75 {
 		t.Errorf("%.2f of what could be sent", used)
 	}
 }
 
-// TestARefusalOfAQuietSinkIsForgotten: it showed nothing about the rate.
-func TestARefusalOfAQuietSinkIsForgotten(t *testing.T) {
+// TestRefusalsOfAQuietSinkAreForgotten: they showed nothing about the rate.
+func TestRefusalsOfAQuietSinkAreForgotten(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
 	var c climb
 	c.use(now, 1)
-	c.refused(now, c.rate(now), math.Inf(1))
+	for range climbFew {
+		c.refused(now, c.rate(now), math.Inf(1))
+	}
 	if got := c.ceiling(now); got < climbLeast/2. || got > climbLeast {
 		t.Errorf("%v/s after it", got)
 	}
@@ -114,7 +131,7 @@ func TestARefusalOfAQuietSinkIsForgotten(t *testing.T) {
 }
 
 // TestRefusalsUnderWayCountOnce: eight requests that are refused together halve
-// the use once; one that is refused later halves it again.
+// the use once; those that are refused later lower it again.
 func TestRefusalsUnderWayCountOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
@@ -131,8 +148,10 @@ func TestRefusalsUnderWayCountOnce(t *testing.T) {
 		t.Errorf("%v/s after 100/s were too much", once)
 	}
 	now = now.Add(2 * time.Second)
-	c.refused(now, c.ceiling(now), c.ceiling(now))
-	if again := c.ceiling(now); again > 0.52*once {
+	for range climbFew {
+		c.refused(now, c.ceiling(now), c.ceiling(now))
+	}
+	if again := c.ceiling(now); again > 0.75*once {
 		t.Errorf("%v/s after another refusal", again)
 	}
 }
@@ -148,14 +167,18 @@ func TestAReplicaHalvesTheWhole(t *testing.T) {
 			pass(100 * time.Millisecond)
 			b.Take(time.Now(), 1)
 		}
-		b.Refused()
+		for range climbFew {
+			b.Refused()
+		}
 		if got := b.want(time.Now()).Total.Rate; got < 45 || got > 60 {
 			t.Errorf("%v/s after ten replicas of 10/s each were refused", got)
 		}
 		pass(2 * time.Second)
 		b.agree(share{Rate: 30, Burst: 20})
 		before := b.want(time.Now()).Total
-		b.Refused()
+		for range climbFew {
+			b.Refused()
+		}
 		if got := b.want(time.Now()).Total; got != before {
 			t.Errorf("%v after another had halved it already, %v before", got, before)
 		}
@@ -226,7 +249,9 @@ func TestWithoutALimitThereIsACeiling(t *testing.T) {
 		}
 	}
 	b.Accepted(100)
-	b.Refused()
+	for range climbFew {
+		b.Refused()
+	}
 	if got := b.Limit(); got == rate.Inf || got < 1 {
 		t.Errorf("%v/s after a refusal", got)
 	}
