@@ -95,6 +95,7 @@ func answerEpochs(c *kfake.Cluster) {
 // go silent, as a broker does that swallows what it gets.
 type wire struct {
 	dial func(ctx context.Context, network, host string) (net.Conn, error)
+	more time.Duration // that a request takes, beside wireTime
 
 	mu     sync.Mutex
 	cut    bool
@@ -147,7 +148,7 @@ type mute struct {
 }
 
 func (m mute) Write(b []byte) (int, error) {
-	pass(wireTime)
+	pass(wireTime + m.wire.more)
 	m.wire.mu.Lock()
 	silent := m.wire.silent
 	m.wire.mu.Unlock()

@@ -3,12 +3,14 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -36,6 +38,7 @@ type growing struct {
 
 	mu      sync.Mutex
 	known   int32 // partitions of the source, when all was as it should be
+	ids     map[string]kadm.TopicID
 	trouble string
 	told    time.Time
 	stage   growth.Stage // that was logged last
@@ -102,6 +105,10 @@ func (w *Worker) lookAtGrowth(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("count partitions: %w", err)
 	}
+	if gone := w.growing.gone(have, w.sched.layout.names); gone != "" {
+		w.refuse("topic_gone", fmt.Sprintf("%s: stop the sink, delete the offsets of group %s, and start it with --from", gone, topics.Group(w.cfg.Sink)))
+		return nil
+	}
 	count, least, smallest := int32(0), int32(0), ""
 	for slot, name := range w.sched.layout.names {
 		if err := have[name].Err; err != nil {
@@ -116,9 +123,9 @@ func (w *Worker) lookAtGrowth(ctx context.Context) error {
 		}
 	}
 	if count > least {
-		w.refuse(fmt.Sprintf("%s has %d partitions and %s %d: run `holdfast topic apply --config FILE --yes`", w.cfg.Source, count, smallest, least))
+		w.refuse("source_grew", fmt.Sprintf("%s has %d partitions and %s %d: run `holdfast topic apply --config FILE --yes`", w.cfg.Source, count, smallest, least))
 	} else {
-		w.refuse("")
+		w.refuse("", "")
 	}
 	if count <= least && count == w.counted() && !w.sched.barred() {
 		return nil
@@ -272,8 +279,32 @@ func (w *Worker) count(n int32) {
 	w.growing.known = n
 }
 
+// gone says which of the topics was deleted, and perhaps made anew, since it
+// was met first; "" for none. The client goes on to ask for the one it knew and
+// tells nobody, so nothing is read of such a topic, and nothing skipped.
+func (g *growing) gone(have kadm.TopicDetails, names []string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ids == nil {
+		g.ids = map[string]kadm.TopicID{}
+	}
+	for _, name := range names {
+		met, known := g.ids[name]
+		switch now := have[name]; {
+		case known && errors.Is(now.Err, kerr.UnknownTopicOrPartition):
+			return name + " was deleted"
+		case now.Err != nil:
+		case known && now.ID != met:
+			return name + " was deleted and made anew"
+		default:
+			g.ids[name] = now.ID
+		}
+	}
+	return ""
+}
+
 // refuse notes why the sink is not ready, and says so once a minute.
-func (w *Worker) refuse(why string) {
+func (w *Worker) refuse(reason, why string) {
 	w.growing.mu.Lock()
 	defer w.growing.mu.Unlock()
 	was := w.growing.trouble
@@ -281,7 +312,7 @@ func (w *Worker) refuse(why string) {
 	switch {
 	case why != "" && (was == "" || time.Since(w.growing.told) >= growthTold):
 		w.growing.told = time.Now()
-		w.log.Error("the source has grown; nothing beyond is delivered", zap.String("reason", "source_grew"), zap.String("detail", why))
+		w.log.Error("the topics of the sink are not as they should be; it stands still until they are", zap.String("reason", reason), zap.String("detail", why))
 	case why == "" && was != "":
 		w.log.Info("all topics have the partitions of the source")
 	}

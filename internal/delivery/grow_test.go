@@ -260,3 +260,34 @@ func TestP1NewPartitionsAreReadFromTheirStart(t *testing.T) {
 		w.settles(book, p.total())
 	})
 }
+
+// TestATopicThatIsMadeAnewStopsTheSink: nothing of the new one is taken for the
+// old one's, and the sink says why it stands still (fault-matrix row 30).
+func TestATopicThatIsMadeAnewStopsTheSink(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+		w.opts = append(w.opts, kgo.Dialer((&wire{dial: w.dial, more: 10 * time.Millisecond}).dialContext)) // the client asks for the old one again and again
+		worker, stop := w.start()
+		defer stop()
+		w.event("before", "a", "")
+		pass(10 * time.Second)
+		admin := kadm.NewClient(w.client)
+		if _, err := admin.DeleteTopics(w.t.Context(), source); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if got := worker.Trouble(); !strings.Contains(got, "was deleted") {
+			t.Errorf("a deleted topic: %q", got)
+		}
+		if _, err := admin.CreateTopics(w.t.Context(), 2, 1, nil, source); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if got := worker.Trouble(); !strings.Contains(got, source+" was deleted and made anew") {
+			t.Errorf("a topic that was made anew: %q", got)
+		}
+		if n := len(w.all()); n != 1 {
+			t.Errorf("%d attempts, want the one before", n)
+		}
+	})
+}

@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"context"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,6 +30,7 @@ type world struct {
 	t       *testing.T
 	cluster *kfake.Cluster
 	opts    []kgo.Opt
+	dial    func(ctx context.Context, network, host string) (net.Conn, error)
 	client  *kgo.Client // to produce and to look
 	cfg     Config
 	began   time.Time
@@ -82,7 +84,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 		}
 		defer client.Close()
 		test(&world{
-			t: t, cluster: cluster, opts: opts, client: client, cfg: cfg, began: time.Now(), log: zap.NewNop(),
+			t: t, cluster: cluster, opts: opts, client: client, cfg: cfg, began: time.Now(), log: zap.NewNop(), dial: vn.DialContext,
 			deliver: deliver, tries: map[string]int{}, settled: map[string]time.Time{},
 		})
 	})
