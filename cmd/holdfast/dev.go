@@ -194,7 +194,7 @@ sinks:
     in: billing.invoice-command.v1
     base_url: "%s"
     auth: {api_key: sk_test_simulated}
-    limits: {rate: 7/s, concurrency: 8} # Stripe takes 25/s per endpoint, and an invoice has several items
+    limits: {rate: 80/s, burst: 20, concurrency: 8, endpoints: {invoiceitems.create: {rate: 20/s}}} # requests; Stripe takes 100/s, and 25/s per endpoint
     retry: {tiers: [%s]}
   - name: shipments
     kind: table

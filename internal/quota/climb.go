@@ -23,14 +23,17 @@ const (
 	climbShare  = 0.02
 	climbFew    = 3
 	climbWindow = 256
-	// climbTold is how many requests tell at what rate they were taken, and not
-	// only that a burst was.
+	// climbTold is how many requests, and climbLong how much time, tell at what
+	// rate they were taken, and not only that a burst was.
 	climbTold = 20
+	climbLong = 5 * time.Second
 	// climbFall is the most that one cut takes of the rate that was too much
 	// before: what is used may be low for other reasons.
 	climbFall = 0.7
 	// climbDeaf is for how long refusals that no rate explains are not listened to.
 	climbDeaf = 5 * time.Minute
+	// climbNoise is the part of the requests that must be taken meanwhile.
+	climbNoise = 0.8
 	// climbLeast is what a first cut leaves at least, in tokens per second: on a
 	// quiet sink use says nothing about the limit.
 	climbLeast = 1
@@ -56,7 +59,7 @@ type climb struct {
 
 	origin float64   // what was too much at first, in a row of cuts without a climb between them
 	safe   float64   // tokens per second that the vendor took between two of them
-	deaf   time.Time // refusals are not listened to until then, unless they are most of the requests
+	deaf   time.Time // refusals are not listened to until then, unless they are many
 
 	used  float64 // tokens, decaying
 	last  time.Time
@@ -107,13 +110,13 @@ func (c *climb) refused(now time.Time, used, before float64) {
 	switch {
 	case c.no < climbFew, c.no < climbShare*(c.yes+c.no):
 		return
-	case now.Before(c.deaf) && part > 0.5:
+	case now.Before(c.deaf) && part > climbNoise:
 		return
 	}
 	switch again := c.much > 0 && c.climbed(now) < climbSlow; {
 	case !again:
 		c.origin, c.safe = min(max(used, c.much), before), 0
-	case c.took >= climbTold:
+	case c.took >= climbTold && now.Sub(c.cut) >= climbLong:
 		c.safe = max(c.safe, c.took/now.Sub(c.cut).Seconds())
 	}
 	if baseless := before < climbFall*c.safe; baseless {
