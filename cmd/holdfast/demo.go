@@ -50,7 +50,7 @@ func demoCommand(g *globals) *cobra.Command {
 	f.Float64Var(&o.rate, "rate", 12, "invoices per second")
 	f.DurationVar(&o.outage, "for", 12*time.Second, "how long the vendor is down; longer than all tiers together shows most")
 	f.StringVar(&o.tiers, "tiers", "1s,2s,4s", "delays of the retry tiers")
-	return group("demo", "See what holdfast does, in a minute", c)
+	return group("demo", "See what holdfast does, in a minute or two", c)
 }
 
 // demoResult is the last line of the demo.
