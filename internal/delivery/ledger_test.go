@@ -415,7 +415,10 @@ func (l *ledger) settledInThisLife(c *call) bool {
 func (l *ledger) allow(n int, allowed []int) {
 	m := l.marks[n]
 	window := 100 * time.Millisecond
-	if m.pending || slices.ContainsFunc(l.marks[:n], func(d happening) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }) {
+	disturbed := func(d happening) bool {
+		return d.kind == kindDisturbed && d.at > m.at-5*time.Second || d.at > m.at-9*time.Second && l.goneWhileItJoined(d)
+	}
+	if m.pending || slices.ContainsFunc(l.marks[:n], disturbed) {
 		window = 8 * time.Second
 	} else if m.kind != kindKill {
 		return
@@ -432,6 +435,15 @@ func (l *ledger) allow(n int, allowed []int) {
 	for i := range again {
 		allowed[i]++
 	}
+}
+
+// goneWhileItJoined reports whether a mark is the end of a worker that had just
+// come: the group waits for it until its session of 8 s ends, and takes no
+// commit meanwhile.
+func (l *ledger) goneWhileItJoined(d happening) bool {
+	return (d.kind == kindStop || d.kind == kindKill) && slices.ContainsFunc(l.marks, func(s happening) bool {
+		return s.kind == kindStart && s.proc == d.proc && s.at > d.at-2*time.Second
+	})
 }
 
 // String is the books as text.
