@@ -82,7 +82,7 @@
 //	slots.go     whose turn it is when the burst is too small
 //	shares.go    all of it on Kafka
 //	vendor.go    what the vendor lets on about its limit
-//	climb.go     a limit that nobody told: halved at a refusal, added back slowly
+//	climb.go     a limit that nobody told: halved when requests are refused, added back slowly
 //	waits.go     how long tokens are waited for
 //	metrics.go   what is shown of all that
 //	daily.go     a quota that a vendor counts per day

@@ -78,8 +78,9 @@ func (b *Bucket) SetUsed(used, limit float64) {
 }
 
 // Refused is told that the vendor takes no more and does not say how much it
-// would take: half of what is used now is the ceiling, and it comes back as
-// requests are [Bucket.Accepted].
+// would take. When it refuses more than a few of the last requests, half of
+// what is used is the ceiling, and that comes back as requests are
+// [Bucket.Accepted].
 func (b *Bucket) Refused() {
 	b.hear(func(now time.Time) {
 		before := min(b.ceiling.Rate, b.agreed.Rate)
