@@ -27,6 +27,7 @@ func (d *document) hold(schema object) error {
 	if err != nil {
 		return fmt.Errorf("schema of the configuration: %w", err)
 	}
+	d.guessKinds(schema)
 	causes := leaves(compiled.Validate(d.root))
 	if d.coerce(causes) {
 		causes = leaves(compiled.Validate(d.root))
@@ -173,7 +174,7 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 		if text, ok := value.(string); ok && !d.marks[path].expanded {
 			hint = DidYouMean(text, words)
 		}
-		d.check(path, "%s must be one of %s%s", d.shown(path, value), strings.Join(words, ", "), hint)
+		d.check(path, "%s%s", notOneOf(d.shown(path, value), words), hint)
 	case *kind.Type:
 		d.check(path, "must be %s, not %s", article(k.Want), article([]string{k.Got}))
 	case *kind.Pattern:
@@ -202,24 +203,55 @@ func (d *document) allowed(location []string, schema object) []string {
 	return slices.Sorted(maps.Keys(properties))
 }
 
-// withBranch adds to a sink's schema the keys of its kind.
+// withBranch adds to a sink's schema the keys of its kind; of any kind where
+// that is not known.
 func withBranch(schema object, value any) object {
 	sink, _ := value.(object)
 	branches, _ := schema["allOf"].([]any)
 	for _, b := range branches {
 		b, _ := b.(object)
 		condition, _ := b["if"].(object)
-		if wanted := property(condition, "kind"); wanted == nil || wanted["const"] != sink["kind"] {
+		holds := b["then"]
+		if wanted, ok := property(condition, "kind")["const"]; !ok {
+			holds = b["else"] // the last
+		} else if wanted != sink["kind"] {
 			continue
 		}
-		then, _ := b["then"].(object)
-		own, _ := then["properties"].(object)
+		chosen, _ := holds.(object)
+		own, _ := chosen["properties"].(object)
 		common, _ := schema["properties"].(object)
 		merged := maps.Clone(own)
 		maps.Copy(merged, common)
 		return object{"properties": merged}
 	}
 	return schema
+}
+
+// guessKinds notes each misspelt kind and goes on with the one that was meant,
+// so that it hides no other mistake of its sink.
+func (d *document) guessKinds(schema object) {
+	known, _ := property(property(property(schema, "sinks"), ""), "kind")["enum"].([]any)
+	var names []string
+	for _, k := range known {
+		names = append(names, fmt.Sprint(k))
+	}
+	list, _ := d.root["sinks"].([]any)
+	for i, s := range list {
+		sink, _ := s.(object)
+		path := child(item("sinks", i), "kind")
+		written, ok := sink["kind"].(string)
+		if !ok || slices.Contains(names, written) || d.marks[path].expanded {
+			continue
+		}
+		if meant, ok := near(written, names); ok {
+			d.problemAt(d.where(path), path, false, notOneOf(d.shown(path, written), names)+didYouMean(meant))
+			sink["kind"] = meant
+		}
+	}
+}
+
+func notOneOf(shown string, words []string) string {
+	return shown + " must be one of " + strings.Join(words, ", ")
 }
 
 func article(types []string) string {

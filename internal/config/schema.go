@@ -59,15 +59,18 @@ func buildSchema(kinds map[string]Kind) (object, error) {
 	common["kind"] = object{"type": "string", "enum": anys(slices.Sorted(maps.Keys(kinds)))}
 	delete(sink, "additionalProperties")
 	var branches []any
+	of := object{} // any kind
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		own, err := reflected(kinds[name].Config())
 		if err != nil {
 			return nil, err
 		}
-		branches = append(branches, branch(name, common, own))
+		b := branch(name, common, own)
+		branches = append(branches, b)
+		maps.Copy(of, allowing(b["then"]))
 	}
 	if branches != nil {
-		sink["allOf"] = branches
+		sink["allOf"] = append(branches, noBranch(common["kind"], of))
 	}
 	addTwins(root)
 	return root, nil
@@ -85,6 +88,26 @@ func branch(kind string, common, own object) object {
 		"if":   object{"properties": object{"kind": object{"const": kind}}, "required": []any{"kind"}},
 		"then": object{"properties": merged, "additionalProperties": false},
 	}
+}
+
+// noBranch holds for sinks of no kind that is known: a key that no kind has is
+// a mistake all the same.
+func noBranch(kinds any, keys object) object {
+	return object{
+		"if":   object{"properties": object{"kind": kinds}, "required": []any{"kind"}},
+		"else": object{"properties": keys, "additionalProperties": false},
+	}
+}
+
+// allowing returns the keys of a schema, with any value.
+func allowing(schema any) object {
+	s, _ := schema.(object)
+	properties, _ := s["properties"].(object)
+	keys := object{}
+	for key := range properties {
+		keys[key] = true
+	}
+	return keys
 }
 
 // property steps into a schema: by a key of its properties, or "" for its items.

@@ -4,16 +4,23 @@ import "strings"
 
 // DidYouMean returns a hint that names the candidate nearest to word, or "".
 func DidYouMean(word string, candidates []string) string {
-	best, least := "", 1+len(word)/3
+	if best, ok := near(word, candidates); ok {
+		return didYouMean(best)
+	}
+	return ""
+}
+
+func didYouMean(word string) string { return ` (did you mean "` + word + `"?)` }
+
+// near is the candidate that word was meant to be, if one is near enough.
+func near(word string, candidates []string) (best string, ok bool) {
+	least := 1 + len(word)/3
 	for _, c := range candidates {
 		if d := distance(word, c); d <= least && c != word {
-			best, least = c, d-1
+			best, least, ok = c, d-1, true
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return ` (did you mean "` + best + `"?)`
+	return best, ok
 }
 
 // distance counts the letters to insert, delete, replace or swap with their
