@@ -20,8 +20,6 @@ import (
 )
 
 var (
-	errRefused     = errors.New("nobody to ask: pass --yes")
-	errReason      = errors.New("--reason is required: say why, for those who come after you")
 	errNoSelection = errors.New("name letters, or --sink or --processor")
 	errBoth        = errors.New("letters are named one by one, or chosen by flags, not both")
 	errTwoTopics   = errors.New("letters of one sink or processor at a time")
@@ -94,6 +92,11 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 	defer a.conn.close()
 	result := redriveResult{Matched: a.plan.Matched, Skipped: a.plan.Skipped, Stale: a.plan.Stale, StaleUnknown: a.plan.StaleUnknown, DryRun: f.dryRun}
 	a.explain(g)
+	if !f.dryRun {
+		if err := g.checkConsent(f.reason); err != nil {
+			return err
+		}
+	}
 	if f.dryRun || a.plan.Sendable() == 0 {
 		return printRedrive(g, result)
 	}
@@ -135,7 +138,8 @@ type act struct {
 	stale dlq.Stale // what it does with stale letters
 }
 
-// planAct refuses what is wrong before it connects, then plans.
+// planAct refuses what is wrong on the command line before it connects, and
+// what only the cluster knows before anybody is asked.
 func planAct(ctx context.Context, g *globals, f *redriveFlags, args []string) (*act, error) {
 	if err := f.check(g, args); err != nil {
 		return nil, err
@@ -181,12 +185,10 @@ func (f *redriveFlags) check(g *globals, args []string) error {
 		return exit(exitUsage, errStaleBoth)
 	case f.processor != "" && (f.allowStale || f.skipStale):
 		return exit(exitUsage, errStaleSink)
-	case !f.dryRun && !g.yes && !g.canAsk():
-		return exit(exitRefused, errRefused)
-	case !f.dryRun && strings.TrimSpace(f.reason) == "":
-		return exit(exitUsage, errReason)
+	case f.dryRun:
+		return nil
 	}
-	return nil
+	return g.checkReason(f.reason)
 }
 
 // letterArgs reads coordinates, all of one dead-letter topic.
@@ -345,6 +347,11 @@ func settle(ctx context.Context, g *globals, f *redriveFlags, args []string, sta
 	defer a.conn.close()
 	r := settleResult{Matched: a.plan.Matched, Skipped: append([]dlq.LeftOut{}, a.plan.Skipped...), DryRun: f.dryRun}
 	a.explain(g)
+	if !f.dryRun {
+		if err := g.checkConsent(f.reason); err != nil {
+			return err
+		}
+	}
 	if !f.dryRun && a.plan.Sendable() > 0 {
 		if err := g.confirmAct(state, a.plan.Sendable()); err != nil {
 			return err

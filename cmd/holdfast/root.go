@@ -67,7 +67,7 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&g.config, "config", "", "configuration `FILE` (default $HOLDFAST_CONFIG, ./holdfast.yaml, or that of a running dev)")
+	flags.StringVar(&g.config, "config", "", "configuration `FILE`, or a folder with holdfast.yaml, such as the --data of a dev (default $HOLDFAST_CONFIG, ./holdfast.yaml, ./.holdfast)")
 	flags.StringVarP(&g.output, "output", "o", formatTable, strings.Join(formats(), ", "))
 	flags.StringVar(&g.timeFormat, "time", "relative", "times in tables: relative, iso or unix")
 	flags.StringVar(&g.color, "color", "auto", "auto, always or never; NO_COLOR is obeyed")
@@ -127,7 +127,7 @@ func needsVerb(c *cobra.Command, args []string) error {
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return exit(exitUsage, fmt.Errorf("%s: %w; usage: %s", c.CommandPath(), err, c.UseLine()))
+			return exit(exitUsage, fmt.Errorf("%w; usage: %s", err, c.UseLine()))
 		}
 		return nil
 	}
@@ -145,27 +145,4 @@ func (g *globals) colored() bool {
 	}
 	file, ok := g.out.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
-}
-
-// canAsk reports whether somebody sits at a terminal.
-func (g *globals) canAsk() bool {
-	file, ok := g.in.(*os.File)
-	return !g.noInput && ok && term.IsTerminal(int(file.Fd()))
-}
-
-// confirm asks on a terminal; without one it refuses unless --yes was given.
-func (g *globals) confirm(question string) error {
-	if g.yes {
-		return nil
-	}
-	if !g.canAsk() {
-		return exit(exitRefused, fmt.Errorf("%s Nobody to ask: pass --yes", question))
-	}
-	_, _ = fmt.Fprintf(g.err, "%s [y/N] ", question)
-	var answer string
-	_, _ = fmt.Fscanln(g.in, &answer)
-	if strings.ToLower(answer) != "y" && strings.ToLower(answer) != "yes" {
-		return exit(exitRefused, errors.New("not done"))
-	}
-	return nil
 }

@@ -86,11 +86,8 @@ func sinkResumeCommand(g *globals) *cobra.Command {
 }
 
 func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error {
-	switch {
-	case !g.yes && !g.canAsk():
-		return exit(exitRefused, errRefused)
-	case strings.TrimSpace(job.Reason) == "":
-		return exit(exitUsage, errReason)
+	if err := g.checkReason(job.Reason); err != nil {
+		return err
 	}
 	conn, err := g.reach(ctx)
 	if err != nil {
@@ -107,6 +104,9 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error
 	}
 	now := standings[slices.IndexFunc(standings, func(s lookup.Standing) bool { return s.Sink == name })]
 	explainHold(g, now)
+	if err := g.checkConsent(job.Reason); err != nil {
+		return err
+	}
 	if err := g.confirm(fmt.Sprintf("Let %s go on?", name)); err != nil {
 		return err
 	}
