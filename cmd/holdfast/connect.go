@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -56,7 +59,7 @@ func (g *globals) connect(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	conn, err := connect(ctx, cfg)
-	if err != nil && cfg.File == devPath() {
+	if err != nil && ofDev(cfg.File) {
 		err = fmt.Errorf("%w; %w", err, errNoDev)
 	}
 	return conn, err
@@ -74,7 +77,10 @@ func connect(ctx context.Context, cfg *config.Config, more ...kgo.Opt) (*connect
 	}
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return nil, exit(exitUnreachable, fmt.Errorf("kafka %v: %w", cfg.Kafka.Brokers, err))
+		if dial, ok := errors.AsType[*net.OpError](err); ok { // what is around it says "dial" again
+			err = dial
+		}
+		return nil, exit(exitUnreachable, fmt.Errorf("kafka %s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err))
 	}
 	srClient, err := registry.NewClient(registryConfig(cfg))
 	if err != nil {

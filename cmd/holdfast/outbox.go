@@ -77,6 +77,7 @@ func outboxCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if n < int64(len(ids)) {
+				g.note("the others are no refused rows: holdfast outbox list shows those")
 				return exit(exitPartly, nil)
 			}
 			return nil

@@ -121,9 +121,9 @@ type shownSchema struct {
 
 func schemaShow(c *cobra.Command, g *globals, subject string, version int) error {
 	return g.withRegistry(c, func(ctx context.Context, client *sr.Client) error {
-		s, err := client.SchemaByVersion(ctx, subject, version)
+		s, err := registry.Get(ctx, client, subject, version)
 		if err != nil {
-			return fmt.Errorf("subject %s: %w", subject, err)
+			return err
 		}
 		return one(g, shownSchema{Subject: s.Subject, Version: s.Version, ID: s.ID, Schema: s.Schema.Schema}, func(w io.Writer) error {
 			_, err := fmt.Fprintln(w, s.Schema.Schema)

@@ -4,9 +4,11 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -50,6 +52,14 @@ func NewClient(cfg Config) (*sr.Client, error) {
 		return nil, fmt.Errorf("schema registry client: %w", err)
 	}
 	return client, nil
+}
+
+// plain takes the URL away that the client writes around net/http's own.
+func plain(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u
+	}
+	return err
 }
 
 // bounded refuses to read more than maxAnswer of an answer, and cuts an error

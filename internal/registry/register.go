@@ -34,7 +34,7 @@ func Register(ctx context.Context, client *sr.Client, fsys fs.FS, topics []schem
 		}
 		for _, r := range client.SetCompatibility(ctx, sr.SetCompatibility{Level: level}, t.Subject()) {
 			if r.Err != nil {
-				return done, fmt.Errorf("subject %s: set level %s: %w", t.Subject(), t.Level, r.Err)
+				return done, fmt.Errorf("subject %s: set level %s: %w", t.Subject(), t.Level, plain(r.Err))
 			}
 		}
 		versions, err := schemas.Versions(fsys, t.Record)
@@ -44,7 +44,7 @@ func Register(ctx context.Context, client *sr.Client, fsys fs.FS, topics []schem
 		for _, v := range versions {
 			id, err := client.RegisterSchema(ctx, t.Subject(), sr.Schema{Schema: v.Text, Type: sr.TypeAvro}, -1, -1)
 			if err != nil {
-				return done, fmt.Errorf("subject %s: register %s: %w", t.Subject(), v.Path, err)
+				return done, fmt.Errorf("subject %s: register %s: %w", t.Subject(), v.Path, plain(err))
 			}
 			done = append(done, Registered{Subject: t.Subject(), Version: v.Number, ID: id, Level: string(t.Level)})
 		}
@@ -63,13 +63,13 @@ type Subject struct {
 func List(ctx context.Context, client *sr.Client) ([]Subject, error) {
 	names, err := client.Subjects(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list subjects: %w", err)
+		return nil, fmt.Errorf("list subjects: %w", plain(err))
 	}
 	subjects := make([]Subject, 0, len(names))
 	for _, name := range names {
 		versions, err := client.SubjectVersions(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("subject %s: %w", name, err)
+			return nil, fmt.Errorf("subject %s: %w", name, plain(err))
 		}
 		s := Subject{Name: name, Versions: versions}
 		for _, r := range client.Compatibility(ctx, name) {
@@ -80,6 +80,15 @@ func List(ctx context.Context, client *sr.Client) ([]Subject, error) {
 		subjects = append(subjects, s)
 	}
 	return subjects, nil
+}
+
+// Get returns one version of a subject; -1 is the latest.
+func Get(ctx context.Context, client *sr.Client, subject string, version int) (sr.SubjectSchema, error) {
+	s, err := client.SchemaByVersion(ctx, subject, version)
+	if err != nil {
+		return s, fmt.Errorf("subject %s: %w", subject, plain(err))
+	}
+	return s, nil
 }
 
 // unknown reports whether the registry said that it does not have what it was

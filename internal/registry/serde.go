@@ -270,7 +270,7 @@ func (s *Serde) permit(ctx context.Context, topic string, r ref, reader *schemas
 // down is the verdict where the registry does not answer, or not as one does.
 func down(cause error) error {
 	return &holdfast.UnavailableError{Failure: holdfast.Failure{
-		Class: holdfast.ClassSchema, Code: "registry_down", Err: fmt.Errorf("schema registry: %w", cause),
+		Class: holdfast.ClassSchema, Code: "registry_down", Err: fmt.Errorf("schema registry: %w", plain(cause)),
 	}}
 }
 
@@ -337,7 +337,7 @@ func (s *Serde) latestID(ctx context.Context, t schemas.Topic) (uint32, error) {
 	}
 	if err != nil {
 		return 0, &holdfast.UnavailableError{Failure: holdfast.Failure{
-			Class: holdfast.ClassSchema, Code: "registry", Err: fmt.Errorf("subject %s: %w", t.Subject(), err),
+			Class: holdfast.ClassSchema, Code: "registry", Err: fmt.Errorf("subject %s: %w", t.Subject(), plain(err)),
 		}}
 	}
 	id := uint32(found.ID) //nolint:gosec // ids are 32 bits on the wire
