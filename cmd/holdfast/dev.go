@@ -114,8 +114,11 @@ func startDev(ctx context.Context, g *globals, o devOptions) (_ *devStack, err e
 	if err := d.prepare(ctx); err != nil {
 		return nil, err
 	}
-	d.app, err = newApp(ctx, d.cfg, selection{role: "all", instance: "dev", alone: true, from: "earliest"}, d.log)
-	return d, err
+	if d.app, err = newApp(ctx, d.cfg, selection{role: "all", instance: "dev", alone: true, from: "earliest"}, d.log); err != nil {
+		return nil, err
+	}
+	o.listen = strings.TrimPrefix(d.app.url, "http://") // what it became, for healthcheck
+	return d, writeFile(file, []byte(d.configuration(o)))
 }
 
 // folder takes the data folder for this process alone.
@@ -137,7 +140,7 @@ func (d *devStack) folder(o devOptions) error {
 	if err := os.MkdirAll(d.dir, 0o750); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(d.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(d.dir, devLock), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -321,33 +324,6 @@ func (d *devStack) readiness() readiness {
 		PID: os.Getpid(), Kafka: d.broker.Addrs(), SchemaRegistry: d.registry.URL(), HTTP: d.app.url,
 		Outbox: d.cfg.Outbox.DSN.Reveal(), Vendors: map[string]string{"stripe": d.vendor.URL()},
 	}
-}
-
-// explain prints what runs where and what to try.
-func (d *devStack) explain(w io.Writer) {
-	_, _ = fmt.Fprintf(w, `holdfast dev, data in %[1]s
-  Kafka      %[2]s
-  registry   %[3]s
-  Stripe     %[4]s      (simulated: /_sim/applied shows what it holds)
-  metrics    %[5]s/metrics
-  outbox     %[6]s
-try, in another terminal:
-%[7]s  holdfast lag
-  holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1
-  curl -s %[4]s/_sim/applied | tail -3
-  curl -s %[4]s/_sim/faults -d '{"kinds":["503"],"rate":1,"for":"30s"}'   # break the vendor
-  holdfast dlq list --sink stripe-invoices
-`, d.dir, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), d.app.url, d.cfg.Outbox.DSN.Reveal(), d.hint())
-}
-
-// hint says how other commands find this dev: by themselves in its folder, by
-// the environment where --data is another.
-func (d *devStack) hint() string {
-	file := filepath.Join(d.dir, devConfig)
-	if here, err := filepath.Abs(devPath()); err == nil && file == here {
-		return ""
-	}
-	return fmt.Sprintf("  export HOLDFAST_CONFIG=%q\n", file)
 }
 
 // generate writes invoices and shipments into the outbox, as an application would.

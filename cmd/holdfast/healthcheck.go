@@ -2,36 +2,44 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 var (
-	errNoListen = errors.New("http.listen names no fixed port, so nothing can be asked")
+	errNoListen = errors.New("names no fixed port: give it one, or pass the --ready-file that run was given")
+	errNoHTTP   = errors.New("holds no http address")
 	errNotReady = errors.New("not ready")
 )
 
 // healthcheckCommand asks a running holdfast how it is, for images that have
 // no shell and no curl.
 func healthcheckCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var readyFile string
+	c := &cobra.Command{
 		Use: "healthcheck", Short: "Ask the process that runs this configuration whether it is ready", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return healthcheck(c.Context(), g) },
+		Long: `Asks /readyz of the process that runs this configuration, on this host. Exits 0 if
+it is ready; 1 if it is away, starts, is in trouble, or is silent for --timeout.`,
+		Example: `  holdfast healthcheck --config /etc/holdfast.yaml --timeout 2s
+  holdfast healthcheck --ready-file /run/holdfast.json     # where http.listen has port 0`,
+		RunE: func(c *cobra.Command, _ []string) error { return healthcheck(c.Context(), g, readyFile) },
 	}
+	c.Flags().StringVar(&readyFile, "ready-file", "", "take the address from this `FILE`, which run or dev wrote, and not from the configuration")
+	return c
 }
 
 // healthcheck exits 1, as container runtimes want it, whether the process is
 // away, starting or silent for --timeout.
-func healthcheck(ctx context.Context, g *globals) error {
-	cfg, err := g.loadConfig()
-	if err != nil {
-		return err
-	}
-	host, err := localAddress(cfg.HTTP.Listen)
+func healthcheck(ctx context.Context, g *globals, readyFile string) error {
+	host, err := g.address(readyFile)
 	if err != nil {
 		return err
 	}
@@ -53,12 +61,38 @@ func healthcheck(ctx context.Context, g *globals) error {
 	return nil
 }
 
+// address is where the process listens: as its ready file says, or its configuration.
+func (g *globals) address(readyFile string) (string, error) {
+	if readyFile == "" {
+		cfg, err := g.loadConfig()
+		if err != nil {
+			return "", err
+		}
+		return localAddress(cfg.HTTP.Listen)
+	}
+	text, err := os.ReadFile(readyFile)
+	if errors.Is(err, fs.ErrNotExist) { // away, or starting
+		return "", fmt.Errorf("%w: %w", errNotReady, err)
+	}
+	var r readiness
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return "", fmt.Errorf("ready file: %w", err)
+	}
+	if r.HTTP == "" {
+		return "", fmt.Errorf("%s %w", readyFile, errNoHTTP)
+	}
+	return localAddress(strings.TrimPrefix(r.HTTP, "http://"))
+}
+
 // localAddress is where a listener is reached from its own host: one that
 // listens on all addresses also does on loopback.
 func localAddress(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
-		return "", fmt.Errorf("%w: %q", errNoListen, listen)
+		return "", fmt.Errorf("http.listen %q %w", listen, errNoListen)
 	}
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 		host = "localhost"
