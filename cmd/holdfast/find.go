@@ -25,10 +25,19 @@ const (
 func findCommand(g *globals) *cobra.Command {
 	var budget time.Duration
 	c := &cobra.Command{
-		Use:   "find EVENT-ID|KEY|COORDINATES",
+		Use:   "find EVENT-ID|KEY|COORDINATES|VENDOR-ID|TEXT",
 		Short: "Tell where a record is now, where it lay, and what the vendor made of it",
-		Args:  usage(cobra.ExactArgs(1)),
-		RunE:  func(c *cobra.Command, args []string) error { return find(c.Context(), g, args[0], budget) },
+		Long: `Finds records by what other commands, vendors and people call them: an event id
+or ce_id, a key (as text or hex), coordinates, a vendor's id of an object or of a
+request. If it is none of these, records are found that have it as a whole field,
+such as an invoice's number. Exits 1 if nothing is found.`,
+		Example: `  holdfast find crm/inv_8812                  # EVENT of this command, Event of dlq show
+  holdfast find cus_0044                      # a key: all records of the customer
+  holdfast find dlq.stripe-invoices-2@4711    # a letter of dlq list
+  holdfast find in_00000647                   # what Stripe calls its invoice
+  holdfast find 2026-000152                   # an invoice's number`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error { return find(c.Context(), g, args[0], budget) },
 	}
 	c.Flags().DurationVar(&budget, "budget", findTime, "read no longer than this; the newest records first")
 	return c

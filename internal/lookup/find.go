@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -58,10 +59,12 @@ type Found struct {
 }
 
 // Find tells where the records are that query names: an event id, the producer's
-// ce_id, a key (as text or hex), coordinates, or a vendor's request id that a failure carries.
+// ce_id, a key (as text or hex), coordinates, a vendor's id of a request or an
+// object; if it is none of these, a text that is a whole field of a value.
 // Where the budget does not suffice for all topics the newest records are read.
 func (l *Lookup) Find(ctx context.Context, query string, budget scan.Budget) (Found, error) {
-	s := search{lookup: l, query: query, budget: budget, began: l.now(), groups: map[string]group{}, tracks: map[trackID]*track{}}
+	s := search{lookup: l, query: query, budget: budget, began: l.now(), groups: map[string]group{}, named: map[string]bool{}, tracks: map[trackID]*track{}}
+	start := time.Now()
 	if at, err := holdfast.ParseCoordinates(query); err == nil {
 		if err := s.resolve(ctx, at); err != nil {
 			return Found{}, err
@@ -70,8 +73,13 @@ func (l *Lookup) Find(ctx context.Context, query string, budget scan.Budget) (Fo
 	if err := s.read(ctx); err != nil {
 		return Found{}, err
 	}
-	if s.byRequest != "" { // only the copies that failed so carry the request id
-		s.query = s.byRequest
+	if len(s.tracks) == 0 && s.spend(time.Since(start)) {
+		if err := s.elsewhere(ctx); err != nil {
+			return Found{}, err
+		}
+	}
+	if len(s.named) > 0 {
+		s.events = s.named
 		if err := s.read(ctx); err != nil {
 			return Found{}, err
 		}
@@ -92,7 +100,10 @@ type search struct {
 	eventID string
 	since   time.Time
 
-	byRequest string // event id of a record that a vendor's request id named
+	// What the query names may be of one copy alone: a request id, a text. The
+	// events of such copies are looked for again, by their ids.
+	text          []byte          // as Avro writes it, where the query is nothing else
+	named, events map[string]bool // found so; looked for
 
 	groups  map[string]group
 	states  map[string]sinkstate.State // by sink
@@ -192,7 +203,7 @@ func (s *search) read(ctx context.Context) error {
 		}
 		return nil
 	})
-	s.partial = result.Partial
+	s.partial = cmp.Or(s.partial, result.Partial)
 	return err
 }
 
@@ -200,12 +211,14 @@ func (s *search) match(e *record.Envelope) bool {
 	if !s.origin.IsZero() {
 		return e.Event.Origin == s.origin || e.Event.Parent == s.origin || e.Event.ID == s.eventID
 	}
-	if e.Failure.RequestID == s.query && s.query != "" {
-		s.byRequest = e.Event.ID
-		return true
-	}
-	if s.query == "" {
+	switch {
+	case s.query == "":
 		return false
+	case s.events != nil:
+		return s.events[e.Event.ID]
+	case e.Failure.RequestID == s.query, s.text != nil && bytes.Contains(e.Payload, s.text):
+		s.named[e.Event.ID] = true
+		return true
 	}
 	// An outbox row's id, and any ce_id, is what a producer knows its event by.
 	return e.Event.ID == s.query || e.Event.Header("ce_id") == s.query ||

@@ -19,10 +19,15 @@ import (
 	"holdfast.internal/internal/topics"
 )
 
-// Lag is how far one sink is behind. Its field names are an interface for scripts.
+// Lag is how far one sink or processor is behind. Its field names are an
+// interface for scripts. What a processor has not (tiers, parked keys, a
+// breaker) is empty.
 type Lag struct {
-	Sink string `json:"sink"`
-	Live int64  `json:"live"` // records of the source not settled yet
+	Kind      Kind   `json:"kind"`
+	Sink      string `json:"sink"`      // "" for a processor
+	Processor string `json:"processor"` // "" for a sink
+	Workers   int    `json:"workers"`   // members of its group; 0 where nobody may ask
+	Live      int64  `json:"live"`      // records of the source not settled yet
 	// Redrive counts redriven records not settled yet.
 	Redrive int64           `json:"redrive"`
 	Retry   map[string]Tier `json:"retry"` // by tier: 1m, 2m, 4m
@@ -42,6 +47,15 @@ type Lag struct {
 	Partial string `json:"partial"`
 }
 
+// Kind tells sinks from processors.
+type Kind string
+
+// The kinds.
+const (
+	OfSink      Kind = "sink"
+	OfProcessor Kind = "processor"
+)
+
 // Tier counts the records of one retry tier that are not settled.
 type Tier struct {
 	Waiting int64 `json:"waiting"` // all of them
@@ -58,30 +72,35 @@ func LagBudget() scan.Budget {
 	return scan.Budget{Records: 100_000, Bytes: 64 << 20, Time: 5 * time.Second}
 }
 
-// Lag counts for every sink, in the order of the configuration.
+// Lag counts for every sink, then for every processor, each in the order of the
+// configuration.
 func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 	states, err := l.states(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := []Lag{}
+	var sinks, processors []Lag
 	for _, t := range l.Targets {
-		if t.Processor {
-			continue
-		}
 		lag, err := l.lag(ctx, t, budget)
 		if err != nil {
 			return nil, fmt.Errorf("lag of %s: %w", t.Name, err)
 		}
-		st := l.standing(t, states, Members(ctx, l.Admin, t.Group()))
+		lag.Workers = Members(ctx, l.Admin, t.Group())
+		if t.Processor {
+			lag.Kind, lag.Processor = OfProcessor, t.Name
+			processors = append(processors, lag)
+			continue
+		}
+		lag.Kind, lag.Sink = OfSink, t.Name
+		st := l.standing(t, states, lag.Workers)
 		lag.Breaker, lag.Held, lag.NextAt, lag.Next = st.Breaker, st.Held, st.NextAt, st.Next
-		out = append(out, lag)
+		sinks = append(sinks, lag)
 	}
-	return out, nil
+	return append(sinks, processors...), nil
 }
 
 func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag, error) {
-	lag := Lag{Sink: t.Name, Retry: map[string]Tier{}}
+	lag := Lag{Retry: map[string]Tier{}}
 	settled, err := dlq.Settled(ctx, l.Admin, t.Group())
 	if err != nil {
 		return lag, err

@@ -249,6 +249,43 @@ func TestFindKnowsAnEventByTheIdOfItsProducer(t *testing.T) {
 	}
 }
 
+// TestFindKnowsWhatPeopleSee: the vendor's object, as its own pages and find
+// itself show it, and a field of the value, such as an invoice's number.
+func TestFindKnowsWhatPeopleSee(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	text := func(s string) string { return string(rune(2*len(s))) + s } // as Avro writes it
+	value := []byte("\x00\x00\x00\x00\x07" + text("2026-000152") + text("EUR"))
+	at := b.write(&kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte("cus_1"), Value: value, Headers: []kgo.RecordHeader{
+		{Key: record.HeaderEventID, Value: []byte("crm/inv/152")},
+	}})
+	b.write(&kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte("cus_2"), Value: []byte(text("2026-0001521"))})
+	receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_00000152", RequestID: "req_152"}, Attempts: 1, At: time.Now().Add(time.Second)})
+	b.must(err)
+	key := record.ReceiptKey(b.sink.Name, "crm/inv/152")
+	about, err := b.look.Admin.ListTopics(b.ctx, topics.Receipts)
+	b.must(err)
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
+	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
+	for _, query := range []string{"in_00000152", "req_152", "2026-000152"} {
+		if m := b.one(query); m.Origin != at.String() || m.State != lookup.Delivered || m.VendorIDs == nil {
+			t.Errorf("%s: %+v", query, m)
+		}
+	}
+	// What the processor read has the text, what it made of it has not.
+	b.write(&kgo.Record{Topic: b.processor.Source, Partition: 1, Value: []byte(text("PO-7731")), Headers: []kgo.RecordHeader{
+		{Key: record.HeaderEventID, Value: []byte("crm/inv/152")},
+	}})
+	if matches := b.find("PO-7731"); len(matches) != 2 || matches[0].Sink+matches[1].Sink != b.sink.Name {
+		t.Errorf("followed to the sink: %+v", matches)
+	}
+	for _, query := range []string{"EUR", "2026-0001", "in_0000015"} { // too short, or a part
+		if matches := b.find(query); len(matches) != 0 {
+			t.Errorf("%s: %+v", query, matches)
+		}
+	}
+}
+
 func TestFindSaysWhenItsBudgetWasSpent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -269,7 +306,7 @@ func TestLag(t *testing.T) {
 		t.Helper()
 		lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
 		b.must(err)
-		if len(lags) != 1 || lags[0].Sink != b.sink.Name {
+		if len(lags) != 2 || lags[0].Sink != b.sink.Name || lags[1].Processor != b.processor.Name {
 			t.Fatalf("%+v", lags)
 		}
 		return lags[0]
@@ -303,6 +340,29 @@ func TestLag(t *testing.T) {
 	b.must(err)
 	if lags[0].Partial == "" || lags[0].Live != 2 || lags[0].Retry["1m"].Waiting != 3 {
 		t.Errorf("beyond the budget: %+v", lags[0])
+	}
+}
+
+// What waits for a processor: its source, redriven letters, and open ones.
+func TestLagOfAProcessor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 3 {
+		b.write(&kgo.Record{Topic: b.processor.Source, Partition: 1, Key: []byte("k")})
+	}
+	b.settle(b.processor, b.processor.Source, 1)
+	b.write(&kgo.Record{Topic: b.processor.Redrive(), Partition: 0, Key: []byte("k")})
+	in := record.Read(&kgo.Record{Topic: b.processor.Source, Partition: 1, Offset: 0, Key: []byte("k")}, record.FromProducer)
+	in.Fail(holdfast.Failure{Class: holdfast.ClassTransform}, b.now)
+	b.write(in.ToDeadLetters(b.processor.Letters(), 1, 1, b.processor.Group()))
+	lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
+	b.must(err)
+	l := lags[1]
+	if l.Kind != lookup.OfProcessor || l.Processor != b.processor.Name || l.Sink != "" || l.Live != 2 || l.Redrive != 1 || l.DLQ != 1 || len(l.Retry) != 0 || l.Breaker != nil || l.Workers != 0 {
+		t.Errorf("%+v", l)
+	}
+	if sink := lags[0]; sink.Kind != lookup.OfSink || sink.Live != 0 || sink.DLQ != 0 {
+		t.Errorf("the sink behind it: %+v", sink)
 	}
 }
 
