@@ -260,8 +260,9 @@ func (d *devStack) stop() {
 	d.stops = nil
 }
 
-// run works until ctx ends.
+// run works until ctx ends, or a part fails.
 func (d *devStack) run(ctx context.Context, g *globals, o devOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
 	traffic := make(chan struct{})
 	go func() {
 		defer close(traffic)
@@ -269,7 +270,10 @@ func (d *devStack) run(ctx context.Context, g *globals, o devOptions) error {
 			d.generate(ctx, o.traffic)
 		}
 	}()
-	defer func() { <-traffic }()
+	defer func() {
+		cancel() // events for a pipeline that has stopped help nobody
+		<-traffic
+	}()
 	return d.app.run(ctx, func() {
 		if err := writeReady(o.readyFile, d.readiness()); err != nil {
 			d.log.Error("ready file", zap.Error(err))
