@@ -313,7 +313,7 @@ func (d *devStack) statusLine(ctx context.Context, w io.Writer) {
 		for _, l := range rows {
 			live, dead = live+l.Live, dead+l.DLQ
 			if l.Next != "" {
-				next = append(next, " · "+l.Sink+" waits for its destination: "+l.Next)
+				next = append(next, " · "+l.Sink+": "+l.Next)
 			}
 			for _, tier := range l.Retry {
 				waiting += tier.Waiting

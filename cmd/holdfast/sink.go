@@ -147,6 +147,8 @@ func explainHold(g *globals, s lookup.Standing) {
 		g.note("nothing holds %s, as far as its workers told", s.Sink)
 	case s.Held == "throttled":
 		g.note("%s: %s; the vendor asked for that time, and a resume does not shorten it", s.Sink, s.Next)
+	case s.Held == "" && s.Breaker != nil && *s.Breaker == "closed":
+		g.note("%s: %s; a resume changes nothing about that", s.Sink, s.Next)
 	case s.Held == "":
 		g.note("%s: %s; the breaker finds out by itself", s.Sink, s.Next)
 	default:

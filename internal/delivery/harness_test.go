@@ -35,7 +35,8 @@ type world struct {
 	cfg     Config
 	began   time.Time
 
-	sink      sinks.Sink // the world itself unless a test sets another
+	sink      sinks.Sink   // the world itself unless a test sets another
+	open      func() error // why a record cannot be opened; nil: it can
 	limit     *quota.Bucket
 	endpoints map[string]*quota.Bucket
 	running   *Worker // that was started last
@@ -129,6 +130,9 @@ func (w *world) start() (worker *Worker, stop func()) {
 	open := func(_ context.Context, _ string, wire []byte, _ []holdfast.Header) (holdfast.Value, error) {
 		if len(wire) == 0 || wire[0] != 0 {
 			return nil, holdfast.Permanent(holdfast.ClassPoison, "undecodable", errTombstone)
+		}
+		if w.open != nil {
+			return value{}, w.open()
 		}
 		return value{}, nil
 	}

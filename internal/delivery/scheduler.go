@@ -71,6 +71,7 @@ type scheduler struct {
 	refetch []want // what may be sent and is not in memory
 	hold    hold   // of the whole sink
 	letters budget
+	awaits  awaits
 	flying  int
 
 	endpoints map[string]*quota.Bucket

@@ -253,6 +253,10 @@ func (w *Worker) settleUnopened(ctx context.Context, t *task, err error) {
 		w.bury(ctx, t)
 	default:
 		t.waits++
+		if w.sched.await(failure, time.Now()) {
+			w.log.Warn("waiting to read", zap.String("topic", t.env.At.Topic), zap.Int32("partition", t.env.At.Partition), zap.Int64("offset", t.env.At.Offset),
+				zap.String("code", failure.Code), zap.Error(failure.Err))
+		}
 		w.sched.again(t, time.Now().Add(schemaPoll))
 	}
 }

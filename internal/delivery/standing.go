@@ -41,6 +41,7 @@ func (s *scheduler) standing(now time.Time) sinkstate.State {
 	if s.cfg.tenanted() {
 		st.Tenants = tenants
 	}
+	st.Waits = s.awaits.now(now)
 	if s.hold.until.Sub(now) > shortHold {
 		st.Held, st.Until, st.Tenants = s.hold.why, inJSON(s.hold.until), 0
 	}

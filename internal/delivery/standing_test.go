@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"holdfast.internal"
 	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/sinks"
@@ -158,5 +161,47 @@ func TestStandingTellsOfTenants(t *testing.T) {
 		if !w.isDelivered("good") {
 			t.Error("the third tenant's record was not delivered")
 		}
+	})
+}
+
+// A record that cannot be read yet holds up nobody, so nothing else shows that it waits.
+func TestARecordThatWaitsForItsSchemaIsTold(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+		core, logs := observer.New(zap.WarnLevel)
+		w.log = zap.New(core)
+		var asked atomic.Int64
+		cause := holdfast.Failure{Class: holdfast.ClassSchema, Code: codeUnknownSchema, Err: errVendor}
+		w.open = func() error {
+			switch n := asked.Add(1); {
+			case n <= 10:
+				return &holdfast.TransientError{Failure: cause}
+			case n <= 20:
+				cause.Code = "registry_down"
+				return &holdfast.UnavailableError{Failure: cause}
+			}
+			return nil
+		}
+		stop := w.worker()
+		defer stop()
+		want := func(waits sinkstate.Wait, lines int) {
+			t.Helper()
+			if s := w.running.Standing(); s.Waits != waits || s.Blocked() || s.Plain() != (waits == sinkstate.NoWait) {
+				t.Errorf("%+v, want %q", s, waits)
+			}
+			if n := logs.FilterMessage("waiting to read").Len(); n != lines {
+				t.Errorf("%d lines, want %d", n, lines)
+			}
+		}
+		pass(time.Second)
+		want(sinkstate.NoWait, 0)
+		w.put("a", "a1")
+		pass(8 * time.Second)
+		want(sinkstate.Schema, 1)
+		pass(8 * time.Second)
+		want(sinkstate.Registry, 2)
+		pass(10 * time.Second)
+		want(sinkstate.NoWait, 2)
+		w.wantSent("a", "a1")
 	})
 }

@@ -22,6 +22,8 @@ type Standing struct {
 	Next   string     `json:"next"` // the same in words
 	// Tenants is how many tenants this is about; 0 is the whole sink.
 	Tenants int `json:"tenants"`
+	// Waits is schema or registry, where some records cannot be read yet; "" where all can.
+	Waits string `json:"waits"`
 }
 
 // Standings tells of every sink, in the order of the configuration.
@@ -52,7 +54,7 @@ func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, membe
 		return st
 	}
 	st.Breaker = new(string(s.Breaker))
-	st.Held, st.Tenants, st.Next = string(s.Held), s.Tenants, s.Next(l.now())
+	st.Held, st.Tenants, st.Waits, st.Next = string(s.Held), s.Tenants, string(s.Waits), s.Next(l.now())
 	switch {
 	case s.Held != sinkstate.NotHeld:
 		st.NextAt = moment(s.Until)

@@ -39,6 +39,16 @@ const (
 	Mapping      Hold = "mapping"      // the dead-letter budget is empty
 )
 
+// Wait says why some records cannot be read yet. Others go on meanwhile.
+type Wait string
+
+// The waits.
+const (
+	NoWait   Wait = ""
+	Schema   Wait = "schema"   // the registry does not know the id
+	Registry Wait = "registry" // it does not answer
+)
+
 // State is how one worker's part of a sink stands.
 type State struct {
 	Sink    string  `json:"sink"`
@@ -52,11 +62,14 @@ type State struct {
 	Until time.Time `json:"until,omitzero"`
 	// Tenants is how many tenants all this is about; 0 is the whole sink.
 	Tenants int       `json:"tenants,omitempty"`
+	Waits   Wait      `json:"waits,omitempty"`
 	At      time.Time `json:"at"`
 }
 
 // Plain reports whether records go as they come.
-func (s State) Plain() bool { return s.Breaker == Closed && s.Held == NotHeld }
+func (s State) Plain() bool { return s.sends() && s.Waits == NoWait }
+
+func (s State) sends() bool { return s.Breaker == Closed && s.Held == NotHeld }
 
 // Blocked reports whether the whole sink sends nothing.
 func (s State) Blocked() bool { return s.Tenants == 0 && (s.Breaker == Open || s.Held != NotHeld) }
@@ -64,6 +77,21 @@ func (s State) Blocked() bool { return s.Tenants == 0 && (s.Breaker == Open || s
 // Next says in words what happens next, such as "probe in 40s"; "" where
 // records go as they come.
 func (s State) Next(now time.Time) string {
+	text := s.held(now)
+	switch {
+	case s.Waits == NoWait:
+		return text
+	case text != "":
+		text += "; "
+	}
+	if s.Waits == Registry {
+		return text + "the schema registry does not answer"
+	}
+	return text + "some records wait for a schema"
+}
+
+// held is what the destination is waited for.
+func (s State) held(now time.Time) string {
 	text := ""
 	switch {
 	case s.Held == Mapping:
@@ -102,10 +130,15 @@ func same(a, b State) bool {
 
 // worse joins what two workers say of a sink: the graver of each part.
 func worse(a, b State) State {
-	if a.Plain() {
+	waits := a.Waits
+	if b.Waits == Registry || waits == NoWait {
+		waits = b.Waits
+	}
+	if a.sends() {
 		a, b = b, a
 	}
-	if b.Plain() {
+	a.Waits = waits
+	if b.sends() {
 		return a
 	}
 	if c := cmp.Compare(rank(b.Breaker), rank(a.Breaker)); c > 0 || c == 0 && b.ProbeAt.After(a.ProbeAt) {

@@ -19,6 +19,8 @@ func TestNextInWords(t *testing.T) {
 		"mapping held, try in 40s":             {Breaker: Open, Held: Mapping, Until: in40, ProbeAt: now},
 		"probe in 40s (1 tenant)":              {Breaker: Open, ProbeAt: in40, Tenants: 1},
 		"mapping held, try in 40s (3 tenants)": {Breaker: Closed, Held: Mapping, Until: in40, Tenants: 3},
+		"some records wait for a schema":       {Breaker: Closed, Waits: Schema},
+		"probe in 40s (1 tenant); the schema registry does not answer": {Breaker: Open, ProbeAt: in40, Tenants: 1, Waits: Registry},
 	} {
 		if got := s.Next(now); got != want {
 			t.Errorf("%+v: %q, want %q", s, got, want)
@@ -38,14 +40,19 @@ func TestOfTwoWorkersTheGraverWordsCount(t *testing.T) {
 	held := State{Breaker: Closed, Held: Throttled, Until: now.Add(time.Hour), At: now}
 	mapping := State{Breaker: HalfOpen, Held: Mapping, Until: now.Add(time.Second), At: now}
 	tenant := State{Breaker: Open, ProbeAt: now, Tenants: 2, At: now}
+	schema := State{Breaker: Closed, Waits: Schema, At: now}
+	registry := State{Breaker: Closed, Waits: Registry, At: now}
 	for name, c := range map[string]struct{ a, b, want State }{
-		"one is well":         {plain, open, open},
-		"both are":            {plain, plain, plain},
-		"the later probe":     {open, later, later},
-		"breaker and hold":    {open, held, State{Breaker: Open, ProbeAt: open.ProbeAt, Held: Throttled, Until: held.Until, At: now}},
-		"the graver hold":     {held, mapping, State{Breaker: HalfOpen, Held: Mapping, Until: mapping.Until, At: now}},
-		"tenants, and nobody": {tenant, plain, tenant},
-		"tenants, and all":    {tenant, held, State{Breaker: Open, ProbeAt: now, Held: Throttled, Until: held.Until, At: now}},
+		"one is well":              {plain, open, open},
+		"both are":                 {plain, plain, plain},
+		"the later probe":          {open, later, later},
+		"breaker and hold":         {open, held, State{Breaker: Open, ProbeAt: open.ProbeAt, Held: Throttled, Until: held.Until, At: now}},
+		"the graver hold":          {held, mapping, State{Breaker: HalfOpen, Held: Mapping, Until: mapping.Until, At: now}},
+		"tenants, and nobody":      {tenant, plain, tenant},
+		"a schema, and nobody":     {schema, plain, schema},
+		"a schema, and a registry": {schema, registry, registry},
+		"a schema, and tenants":    {schema, tenant, State{Breaker: Open, ProbeAt: now, Tenants: 2, Waits: Schema, At: now}},
+		"tenants, and all":         {tenant, held, State{Breaker: Open, ProbeAt: now, Held: Throttled, Until: held.Until, At: now}},
 	} {
 		if got := worse(c.a, c.b); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
