@@ -45,11 +45,12 @@ func NewClient(e Egress, o ClientOptions) *Client {
 		o.Concurrency = DefaultConcurrency
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second, Control: e.control}
+	// There is no ResponseHeaderTimeout: every request has a deadline, and a
+	// second timer for each would find nothing that the deadline does not.
 	transport := &http.Transport{
 		Proxy:                  nil, // a proxy of the environment would see credentials and dodge the guard
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    handshake,
-		ResponseHeaderTimeout:  o.Timeout,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true, // a gzip bomb stays as small as it was sent
 		MaxConnsPerHost:        o.Concurrency,

@@ -51,7 +51,6 @@ func BenchmarkDispatch(b *testing.B) {
 				for range batch {
 					t := s.next()
 					s.judge(t, finding{outcome: breaker.Answered, delivered: true}, time.Now())
-					s.finish(t)
 				}
 				s.toCommit()
 				left -= len(batch)

@@ -26,6 +26,7 @@
 //	move.go       a record's way into a tier or the dead-letter topic
 //	letters.go    order around dead letters: who waits behind them, who leaves
 //	dispositions.go  what was decided about dead letters
+//	memory.go     what is held of it, and when the source is not read
 //	detach.go     what stays in memory, without its batch
 //	refetch.go    reading again what waits in a tier
 //	spill.go      moving out of the way what may not be sent

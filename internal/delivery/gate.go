@@ -14,8 +14,8 @@ import (
 
 // gate is the limits as one attempt meets them. The token for its first request
 // was taken when the record was picked; each further one is asked for before
-// it is sent. It implements [sinks.Gate], and is guarded by the scheduler's
-// mutex.
+// it is sent. It implements [sinks.Gate]. While a request asks or waits it is
+// guarded by the scheduler's mutex; before and after a call it is the attempt's.
 type gate struct {
 	sched  *scheduler
 	tenant *tenant
@@ -24,7 +24,7 @@ type gate struct {
 	credit   float64
 	endpoint string    // of the last request
 	spent    float64   // tokens of requests of the call under way
-	clock    *patience // of the call under way; nil where nothing is limited
+	clock    *patience // of the call under way
 }
 
 // gateOf makes the gate of a task that was picked.
@@ -86,11 +86,11 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	ctx, end := g.begin(ctx, timeout)
-	defer end()
-	err := sink(ctx)
-	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = ctx.Err() // of a context that was made from ours
+	g.clock = withPatience(ctx, timeout)
+	defer g.clock.end()
+	err := sink(g.clock)
+	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {
+		err = context.DeadlineExceeded // of a context that was made from ours
 	}
 	g.answered(err)
 	return err
@@ -98,79 +98,45 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 
 // enter pays for the first request of a call, unless that was done.
 func (g *gate) enter(ctx context.Context) error {
-	if g.paid() {
-		return nil
+	if g.credit <= 0 {
+		if err := g.Pass(ctx, "", 1); err != nil {
+			return err
+		}
+		g.credit = 1
 	}
-	if err := g.Pass(ctx, "", 1); err != nil {
-		return err
-	}
-	g.sched.mu.Lock()
-	defer g.sched.mu.Unlock()
-	g.credit, g.spent = 1, 0
-	return nil
-}
-
-func (g *gate) paid() bool {
-	g.sched.mu.Lock()
-	defer g.sched.mu.Unlock()
 	g.spent = 0
-	return g.credit > 0
-}
-
-// begin starts the time of a call.
-func (g *gate) begin(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if !g.paced() {
-		return context.WithTimeout(ctx, timeout)
-	}
-	p, end := withPatience(ctx, timeout)
-	g.clock = p
-	return p, end
-}
-
-// paced reports whether a request may have to wait for a token.
-func (g *gate) paced() bool {
-	return g.sched.apart || g.sched.limit.Limit() < rate.Inf || g.tenant.limit != nil && g.tenant.limit.Limit() < rate.Inf
+	return nil
 }
 
 // answered tells the limits what a call showed: how many of its requests the
 // vendor took, or that it takes no more and does not say how much it would.
 func (g *gate) answered(err error) {
-	took, b := g.bill()
+	if g.spent == 0 { // a sink that asked for nothing has made the one request that was paid for it
+		g.spent, g.credit = g.credit, 0
+	}
+	took := g.spent
 	var throttle *holdfast.ThrottledError
 	switch verdict, f := holdfast.Judge(err); {
-	case errors.Is(err, errLimited):
+	case verdict == holdfast.VerdictDelivered, errors.Is(err, errLimited):
 	case errors.As(err, &throttle):
 		took--
 		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord {
 			defer g.scoped(throttle.Scope).Refused()
 		}
-	case verdict != holdfast.VerdictDelivered && f.Status == 0:
+	case f.Status == 0:
 		took-- // nobody answered
 	}
 	if took > 0 {
-		b.Accepted(took)
+		g.account().Accepted(took)
 	}
-}
-
-// bill ends the account of a call. A sink that asked for nothing has made the
-// one request that was paid for it.
-func (g *gate) bill() (spent float64, b *quota.Bucket) {
-	g.sched.mu.Lock()
-	defer g.sched.mu.Unlock()
-	if g.spent == 0 {
-		g.spent = g.credit
-		g.credit = 0
-	}
-	spent, g.spent = g.spent, 0
-	return spent, g.account()
 }
 
 // scoped is the bucket that a throttle is about.
 func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
-	g.sched.mu.Lock()
-	defer g.sched.mu.Unlock()
 	switch {
 	case scope == holdfast.ScopeEndpoint && g.endpoint != "":
+		g.sched.mu.Lock()
+		defer g.sched.mu.Unlock()
 		return g.sched.endpoint(g.endpoint)
 	case scope == holdfast.ScopeTenant:
 		return g.account()

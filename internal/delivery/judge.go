@@ -26,7 +26,8 @@ type ruling struct {
 	freed   bool // the mapping was held, and is not any more
 }
 
-// judge frees the slot of a task and notes what its attempt showed.
+// judge frees the slot of a task, notes what its attempt showed, and settles
+// what was delivered.
 func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,6 +52,9 @@ func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
 	}
 	if r.freed || r.breaker {
 		s.work.Broadcast()
+	}
+	if f.delivered {
+		s.settle(t)
 	}
 	return r
 }
@@ -110,24 +114,4 @@ func (s *scheduler) freeSince(t *task) time.Time {
 		}
 	}
 	return at
-}
-
-// tierOf is the tier in which a task lies, -1 for none.
-func (s *scheduler) tierOf(t *task) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.shard.parts == nil {
-		return -1
-	}
-	return s.layout.tier(t.shard.index.at(t.id).slot())
-}
-
-// slotOf is the slot in which a task lies.
-func (s *scheduler) slotOf(t *task) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.shard.parts == nil {
-		return slotSource
-	}
-	return t.shard.index.at(t.id).slot()
 }

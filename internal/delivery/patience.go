@@ -23,12 +23,12 @@ type patience struct {
 	waits int // at once
 }
 
-// withPatience gives a call its time. The function that is returned ends it.
-func withPatience(parent context.Context, d time.Duration) (*patience, context.CancelFunc) {
+// withPatience gives a call its time, until end.
+func withPatience(parent context.Context, d time.Duration) *patience {
 	ctx, cancel := context.WithCancelCause(parent)
 	p := &patience{Context: ctx, cancel: cancel, since: time.Now(), left: d}
 	p.timer = time.AfterFunc(d, p.expire)
-	return p, p.end
+	return p
 }
 
 // Deadline is when the call ends if it waits for no token any more: true of

@@ -17,15 +17,6 @@ import (
 	"holdfast.internal/internal/record"
 )
 
-// Bounds on what a worker holds in memory.
-const (
-	maxHeldRecords = 8192
-	maxHeldBytes   = 48 << 20
-	maxKeptBytes   = 16 << 20 // of records that wait in a tier; beyond, they are read again
-	maxRefetch     = 4096     // records that are to be read again
-	refetchPause   = 20 * time.Millisecond
-)
-
 // task is an outstanding record that is in memory.
 type task struct {
 	id     id
@@ -41,6 +32,7 @@ type task struct {
 	throttles int
 	attempt   breaker.Attempt
 	gate      *gate // of the attempt under way
+	slot      int   // where it lay when it was taken
 	rider     bool  // goes with another one's slot, in a batch
 	kept      bool  // counts as kept: its time has not come
 	own       bool  // its bytes are its own
@@ -89,19 +81,20 @@ type scheduler struct {
 	came                   int // bytes, since memory was looked at
 	look                   int // how often it was
 	outstanding            int
-	paused                 bool // the source is not read
+	fullUntil              chan struct{} // while memory is full, closed when it is free again; else nil
+	paused                 bool          // the source is not read
 	closed                 bool
 
 	barrier *barrier // nil unless the source has grown
 	asked   *barrier // what it is to be, if it changes
 	changes bool
 
-	alarm   time.Time     // when timers next looks
-	ring    chan struct{} // the alarm was set earlier
-	fetch   chan struct{} // refetch has something
-	relieve chan struct{} // memory is full, or free again
-	leaving chan struct{} // released has something
-	astray  chan struct{} // a redriven letter may have no copy on the redrive topic
+	alarm    time.Time     // when timers next looks
+	ring     chan struct{} // the alarm was set earlier
+	fetch    chan struct{} // refetch has something
+	relieved chan struct{} // memory is free again
+	leaving  chan struct{} // released has something
+	astray   chan struct{} // a redriven letter may have no copy on the redrive topic
 }
 
 // want is an entry whose record has to be read from its topic.
@@ -119,7 +112,7 @@ func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.B
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
 		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints), apart: len(endpoints) > 0,
 		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
-		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieve: make(chan struct{}, 1),
+		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieved: make(chan struct{}, 1),
 		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),
 	}
 	if s.endpoints == nil {
@@ -282,23 +275,6 @@ func (s *scheduler) dueOf(p *part, a *arrival) tick {
 		return never
 	}
 	return s.tickAt(a.due)
-}
-
-// mayKeep reports whether a record that lies in a tier may stay in memory too:
-// not where it would keep the source from being read. What lies behind a dead
-// letter waits until somebody decides, which may be never.
-func (s *scheduler) mayKeep(slot int) bool {
-	return slot != s.layout.letters && !s.paused && s.keptBytes < maxKeptBytes && s.held < maxHeldRecords/2
-}
-
-// mayHold reports whether a record that is read from a topic now may be held in
-// memory until it is sent. Of the others, which are most of what an outage
-// leaves in the tiers, only the index is filled.
-func (s *scheduler) mayHold(topic string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot := s.layout.slots[topic]
-	return slot == slotSource || s.mayKeep(slot)
 }
 
 // keep holds a record in memory.
@@ -486,8 +462,9 @@ func (s *scheduler) dequeue(tn *tenant) (last bool) {
 
 // lift marks a record as under way.
 func (s *scheduler) lift(t *task) {
-	t.resumable = false
-	t.shard.index.at(t.id).set(flying)
+	e := t.shard.index.at(t.id)
+	e.set(flying)
+	t.slot, t.resumable = e.slot(), false
 	t.shard.active++
 }
 
@@ -709,47 +686,6 @@ func (s *scheduler) originOf(env *record.Envelope) int64 {
 		return foreignOrigins + topic*foreignStretch + at.Offset%foreignStretch
 	}
 	return env.Event.Origin.Offset
-}
-
-// pressure tells the worker when memory is full, and when it is free again.
-func (s *scheduler) pressure() {
-	if full, low := s.fill(); full && !s.paused || low && s.paused {
-		poke(s.relieve)
-	}
-}
-
-// relief is what to do about memory.
-type relief int
-
-const (
-	stay relief = iota
-	pause
-	resume
-)
-
-// relief decides whether the source is read.
-func (s *scheduler) relief() relief {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	full, low := s.fill()
-	switch {
-	case full && !s.paused:
-		s.paused = true
-		for _, sh := range s.shards {
-			s.tryOpen(sh)
-		}
-		return pause
-	case low && s.paused:
-		s.paused = false
-		return resume
-	}
-	return stay
-}
-
-func (s *scheduler) fill() (full, low bool) {
-	full = s.held >= maxHeldRecords || s.bytes >= maxHeldBytes || s.outstanding >= s.cfg.MaxOutstanding
-	low = s.held <= maxHeldRecords/2 && s.bytes <= maxHeldBytes/2 && s.outstanding < s.cfg.MaxOutstanding
-	return full, low
 }
 
 // close ends next.

@@ -50,7 +50,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	}
 	r := w.judge(t, outcome, verdict, failure, previous, now)
 	if verdict == holdfast.VerdictDelivered {
-		w.delivered(t, a, now.Sub(began)) //nolint:contextcheck // a receipt outlives the attempt
+		w.delivered(t, a, began, now) //nolint:contextcheck // a receipt outlives the attempt
 		return
 	}
 	keep(t, a)
@@ -144,15 +144,14 @@ func outcomeOf(verdict holdfast.Verdict, f holdfast.Failure) breaker.Outcome {
 	return breaker.Neither
 }
 
-func (w *Worker) delivered(t *task, a *sinks.Attempt, took time.Duration) {
+func (w *Worker) delivered(t *task, a *sinks.Attempt, began, now time.Time) {
 	if a.Receipt.Duplicate {
 		w.meters.settle(t.env, outcomeDuplicate)
 	} else {
 		w.meters.settle(t.env, outcomeDelivered)
 	}
-	w.meters.age.Observe(time.Since(t.env.Event.Time).Seconds())
-	w.receipt(t, a, took)
-	w.sched.finish(t)
+	w.meters.age.Observe(now.Sub(t.env.Event.Time).Seconds())
+	w.receipt(t, a, now.Sub(began))
 }
 
 // retry moves the record to its tier, or to the dead letters after the last
@@ -281,7 +280,7 @@ func (w *Worker) tierLabel(t *task) string {
 }
 
 func (w *Worker) historyTier(t *task) string {
-	tier := w.sched.tierOf(t)
+	tier := w.sched.layout.tier(t.slot)
 	if tier < 0 {
 		return ""
 	}

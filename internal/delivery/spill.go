@@ -186,9 +186,5 @@ func (w *Worker) relegate(ctx context.Context, t *task) {
 		due = time.Time{}
 	}
 	t.env.Due = due
-	slot := w.sched.layout.tierSlot(0)
-	if w.sched.slotOf(t) > slot {
-		slot = w.sched.slotOf(t)
-	}
-	w.move(ctx, t, slot)
+	w.move(ctx, t, max(t.slot, w.sched.layout.tierSlot(0)))
 }

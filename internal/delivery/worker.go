@@ -166,8 +166,7 @@ func membership(cfg Config) []kgo.Opt {
 const fetchMaxWait = 100 * time.Millisecond
 
 // Bounds on what a broker answers at once, as it is compressed: several times
-// as much lies in memory. Whenever the source is paused, what was read ahead of
-// it is dropped and read again later, so that more would not be faster either.
+// as much lies in memory.
 const (
 	fetchBytes          = 1 << 20
 	fetchPartitionBytes = 256 << 10
@@ -193,7 +192,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	helpers.Go(func() { w.commitLoop(background) })
 	helpers.Go(func() { w.refetchLoop(background) })
 	helpers.Go(func() { w.measureLoop(background) })
-	helpers.Go(func() { w.relieveLoop(background) })
+	helpers.Go(func() { w.resumeLoop(background) })
 	helpers.Go(func() { w.gaugeLoop(background) })
 	helpers.Go(func() { w.growthLoop(background) })
 	if w.cfg.Park {
@@ -237,6 +236,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) poll(ctx context.Context) {
 	complaints := newComplaints(w.log)
 	for {
+		w.awaitRoom(ctx)
 		fetches := w.pollOnce(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			w.client.AllowRebalance()
@@ -492,25 +492,6 @@ func (w *Worker) timers(ctx context.Context) {
 			return
 		case <-w.sched.ring:
 		case <-timer.C:
-		}
-	}
-}
-
-// relieveLoop stops to read the source while memory is full. Tiers are always
-// read, since of most of their records only an index entry stays in memory.
-func (w *Worker) relieveLoop(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.sched.relieve:
-		}
-		switch w.sched.relief() {
-		case pause:
-			w.client.PauseFetchTopics(w.cfg.Source)
-		case resume:
-			w.client.ResumeFetchTopics(w.cfg.Source)
-		case stay:
 		}
 	}
 }
