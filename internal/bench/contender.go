@@ -54,7 +54,9 @@ func compete(ctx context.Context, name, text string) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-// poster posts as a plain client does, over kept connections.
+// poster posts as a plain client does, over kept connections, the request that
+// the engine's sink makes of a record, so that all contenders ask the same of
+// network and vendor.
 type poster struct {
 	client *http.Client
 	url    string
@@ -69,13 +71,17 @@ func newPoster(j job) *poster {
 
 var errAnswer = errors.New("the vendor did not answer 200")
 
-func (p *poster) post(ctx context.Context, id string, body []byte) error {
+func (p *poster) post(ctx context.Context, id, key string, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "bench")
 	req.Header.Set("Idempotency-Key", id)
+	req.Header.Set("Holdfast-Event-Id", id)
+	req.Header.Set("Holdfast-Key", key)
+	req.Header.Set("Holdfast-Attempt", "1")
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return err
@@ -95,7 +101,7 @@ func deliverRaw(ctx context.Context, j job, m *meter) error {
 	for n := range j.InFlight {
 		wg.Go(func() {
 			text := body(n, "cus_0001")
-			for i := 0; p.post(ctx, strconv.Itoa(n)+"-"+strconv.Itoa(i), text) == nil; i++ {
+			for i := 0; p.post(ctx, strconv.Itoa(n)+"-"+strconv.Itoa(i), "cus_0001", text) == nil; i++ {
 				m.tick()
 			}
 		})

@@ -27,7 +27,7 @@ func deliverLanes(ctx context.Context, j job, m *meter) error {
 					return
 				case l := <-h.ready:
 					r := h.head(l)
-					if p.post(ctx, fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset), r.Value) != nil {
+					if p.post(ctx, fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset), l.key, r.Value) != nil {
 						return
 					}
 					h.settle(l, r)

@@ -47,7 +47,7 @@ func sendInTurn(ctx context.Context, queue <-chan *kgo.Record, p *poster, parts 
 		case <-ctx.Done():
 			return
 		case r := <-queue:
-			if p.post(ctx, strconv.FormatInt(r.Offset, 10), r.Value) != nil {
+			if p.post(ctx, strconv.FormatInt(r.Offset, 10), string(r.Key), r.Value) != nil {
 				return
 			}
 			parts.finish(r)
