@@ -415,12 +415,14 @@ func (l *ledger) settledInThisLife(c *call) bool {
 func (l *ledger) allow(n int, allowed []int) {
 	m := l.marks[n]
 	window := 100 * time.Millisecond
-	disturbed := func(d happening) bool {
-		return d.kind == kindDisturbed && d.at > m.at-5*time.Second || d.at > m.at-9*time.Second && l.goneWhileItJoined(d)
-	}
-	if m.pending || slices.ContainsFunc(l.marks[:n], disturbed) {
+	disturbed := func(d happening) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }
+	deserted := func(d happening) bool { return d.at > m.at-joinTimeout && l.goneWhileItJoined(d) }
+	switch {
+	case slices.ContainsFunc(l.marks[:n], deserted):
+		window = joinTimeout
+	case m.pending || slices.ContainsFunc(l.marks[:n], disturbed):
 		window = 8 * time.Second
-	} else if m.kind != kindKill {
+	case m.kind != kindKill:
 		return
 	}
 	if m.kind == kindStart || m.kind == kindDisturbed {
@@ -437,9 +439,14 @@ func (l *ledger) allow(n int, allowed []int) {
 	}
 }
 
+// joinTimeout is how long a client waits for the answer to its join, in which it
+// commits nothing: its rebalance time-out, and 10 s.
+const joinTimeout = 42 * time.Second
+
 // goneWhileItJoined reports whether a mark is the end of a worker that had just
-// come: the group waits for it until its session of 8 s ends, and takes no
-// commit meanwhile.
+// come. Who joins beside it waits for it until its session of 8 s ends; the
+// embedded broker at times never answers, and the client gives its partitions
+// up after joinTimeout. Kafka answers when the session ends.
 func (l *ledger) goneWhileItJoined(d happening) bool {
 	return (d.kind == kindStop || d.kind == kindKill) && slices.ContainsFunc(l.marks, func(s happening) bool {
 		return s.kind == kindStart && s.proc == d.proc && s.at > d.at-2*time.Second
