@@ -9,28 +9,43 @@
 //
 // The files, in the order in which a record meets them:
 //
-//	worker.go     lifecycle: poll, assign, revoke, stop
+//	worker.go     lifecycle: start and stop
+//	config.go     what a user sets
 //	layout.go     the topics of a sink, numbered
+//	assign.go     what the group assigns and revokes
 //	own.go        shards that come and go
 //	shard.go      one partition number of all topics
+//	place.go      where a partition begins that has no commit
+//	grow.go       a source that gets more partitions
+//	barrier.go    what waits meanwhile
+//	read.go       reading topics
+//	admit.go      what is filed of what was read
 //	index.go      outstanding records, chained by key in order of origin
 //	chains.go     the hash table of these chains
-//	scheduler.go  what is admitted, what may be sent next, what is settled
+//	memory.go     what of them is in memory, and when the source is not read
+//	detach.go     what stays in memory, without its batch
+//	scheduler.go  what may be sent
+//	alarm.go      when that is
+//	turns.go      what is sent next
 //	tenant.go     turns, holds, breaker and evidence of each tenant
+//	gate.go       the limits, as one attempt meets them
+//	line.go       requests that wait for tokens
+//	patience.go   the time of an attempt
 //	attempt.go    one attempt: decode, look up, send
 //	batch.go      many records in one request
 //	judge.go      what an attempt showed of the destination
 //	mapping.go    the dead-letter budget
 //	standing.go   how the sink stands, and sink resume
 //	settle.go     what follows from a verdict
+//	outcome.go    where that leaves the record
 //	move.go       a record's way into a tier or the dead-letter topic
 //	letters.go    order around dead letters: who waits behind them, who leaves
 //	dispositions.go  what was decided about dead letters
-//	memory.go     what is held of it, and when the source is not read
-//	detach.go     what stays in memory, without its batch
 //	refetch.go    reading again what waits in a tier
 //	spill.go      moving out of the way what may not be sent
 //	poison.go     batches that nobody can read
+//	awaits.go     what waits for a schema
+//	gap.go        offsets that are gone
 //	receipt.go    what the vendor answered
 //	commit.go     offsets, and what is finished beyond them
 //	gauges.go     what the index holds

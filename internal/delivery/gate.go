@@ -88,7 +88,7 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	}
 	g.clock = withPatience(ctx, timeout)
 	defer g.clock.end()
-	err := sink(g.clock)
+	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {
 		err = context.DeadlineExceeded // of a context that was made from ours
 	}

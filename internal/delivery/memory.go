@@ -123,3 +123,38 @@ func (w *Worker) resumeLoop(ctx context.Context) {
 		}
 	}
 }
+
+// keep holds a record in memory.
+func (s *scheduler) keep(sh *shard, i id, a *arrival) {
+	t := &task{id: i, shard: sh, env: a.env, size: a.env.Size(), at: a.due, owner: a.tenant}
+	sh.tasks[i] = t
+	sh.index.at(i).set(held)
+	s.held++
+	s.bytes += t.size
+	if sh.index.at(i).slot() != slotSource {
+		t.kept = true
+		s.keptBytes += t.size
+	}
+	s.stays(t)
+}
+
+// forget drops what is in memory of an entry.
+func (s *scheduler) forget(sh *shard, i id) {
+	t := sh.tasks[i]
+	if t == nil {
+		return
+	}
+	delete(sh.tasks, i)
+	s.held--
+	s.bytes -= t.size
+	s.release(t)
+	s.unqueueOne(t)
+	sh.index.at(i).set(stored)
+}
+
+func (s *scheduler) release(t *task) {
+	if t.kept {
+		t.kept = false
+		s.keptBytes -= t.size
+	}
+}

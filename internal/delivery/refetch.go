@@ -300,3 +300,9 @@ func (w *Worker) topicID(ctx context.Context, topic string) ([16]byte, bool) {
 	w.ids[topic] = found[topic].ID
 	return w.ids[topic], true
 }
+
+// want is an entry whose record has to be read from its topic.
+type want struct {
+	shard *shard
+	id    id
+}

@@ -286,3 +286,12 @@ func (w *Worker) historyTier(t *task) string {
 	}
 	return topics.Tier(w.cfg.Tiers[tier])
 }
+
+func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Failure) {
+	fields := []zap.Field{zap.String("state", st.String()), zap.Bool("tenant", tenant != "")}
+	if st == breaker.Closed {
+		w.log.Info("breaker", fields...)
+		return
+	}
+	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status))...)
+}

@@ -3,7 +3,6 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -13,15 +12,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"holdfast.internal"
 	"holdfast.internal/internal/copartition"
-	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/quota"
-	"holdfast.internal/internal/record"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/internal/watch"
 	"holdfast.internal/sinks"
@@ -161,17 +157,6 @@ func membership(cfg Config) []kgo.Opt {
 	return kafka.Member(topics.Group(cfg.Sink), cfg.Instance, copartition.Balancer())
 }
 
-// fetchMaxWait is how long a broker may sit on a request for records. While it
-// does, partitions that are resumed or assigned meanwhile wait too.
-const fetchMaxWait = 100 * time.Millisecond
-
-// Bounds on what a broker answers at once, as it is compressed: several times
-// as much lies in memory.
-const (
-	fetchBytes          = 1 << 20
-	fetchPartitionBytes = 256 << 10
-)
-
 // Ready is closed once the worker has its first shards and knows what lies in
 // their tiers.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
@@ -232,206 +217,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// poll reads until ctx ends.
-func (w *Worker) poll(ctx context.Context) {
-	complaints := newComplaints(w.log)
-	for {
-		w.awaitRoom(ctx)
-		fetches := w.pollOnce(ctx)
-		if ctx.Err() != nil || fetches.IsClientClosed() {
-			w.client.AllowRebalance()
-			return
-		}
-		fetches.EachError(func(topic string, num int32, err error) {
-			if errors.Is(err, context.DeadlineExceeded) || w.poison(ctx, topic, num, err) {
-				return
-			}
-			w.atGap(topic, num, err)
-			complaints.fetch(topic, num, err)
-		})
-		fetches.EachPartition(w.admitUnless(w.pass()))
-		w.client.AllowRebalance()
-	}
-}
-
-// pollOnce waits for records; at a barrier not for long, since nothing may come
-// until it falls.
-func (w *Worker) pollOnce(ctx context.Context) kgo.Fetches {
-	if w.sched.barred() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, barredPoll)
-		defer cancel()
-	}
-	return w.client.PollRecords(ctx, pollRecords)
-}
-
-// admitUnless is admit, but for partitions of the source that are read again
-// from an earlier offset.
-func (w *Worker) admitUnless(again map[int32]int64) func(kgo.FetchTopicPartition) {
-	return func(p kgo.FetchTopicPartition) {
-		if _, stale := again[p.Partition]; !stale || p.Topic != w.cfg.Source {
-			w.admit(p)
-		}
-	}
-}
-
-// admit hands the records of one partition to the scheduler.
-func (w *Worker) admit(fetched kgo.FetchTopicPartition) {
-	if len(fetched.Records) == 0 {
-		return
-	}
-	read := w.arrivalOf
-	if !w.sched.mayHold(fetched.Topic) {
-		read = w.outlineOf
-	}
-	arrivals := make([]arrival, len(fetched.Records))
-	records := 0 // without the markers of transactions
-	for i, r := range fetched.Records {
-		if arrivals[i] = read(r); arrivals[i].env != nil {
-			records++
-		}
-	}
-	w.meters.counters.Consumed.WithLabelValues(fetched.Topic).Add(float64(records))
-	if w.sched.admit(fetched.Topic, fetched.Partition, arrivals) {
-		w.client.PauseFetchPartitions(map[string][]int32{fetched.Topic: {fetched.Partition}})
-	}
-}
-
-// arrivalOf reads the envelope of a record.
-func (w *Worker) arrivalOf(r *kgo.Record) arrival {
-	if r.Attrs.IsControl() {
-		return arrival{offset: r.Offset}
-	}
-	trust := record.FromHoldfast
-	if r.Topic == w.cfg.Source {
-		trust = record.FromProducer
-	}
-	env := record.Read(r, trust)
-	return arrival{offset: r.Offset, env: env, due: w.due(r.Topic, env), tenant: w.tenantOf(env)}
-}
-
-// outlineOf reads what the index has to know of a record that lies in a tier
-// and will be read again.
-func (w *Worker) outlineOf(r *kgo.Record) arrival {
-	if r.Attrs.IsControl() {
-		return arrival{offset: r.Offset}
-	}
-	env := record.Outline(r)
-	return arrival{offset: r.Offset, env: env, outline: true, due: w.due(r.Topic, env)}
-}
-
-// due is when a record of a tier may be sent. A clock that jumped shifts it by
-// at most one tier.
-func (w *Worker) due(topic string, env *record.Envelope) time.Time {
-	tier := w.sched.layout.tier(w.sched.layout.slots[topic])
-	if tier < 0 || env.Due.IsZero() {
-		return time.Time{}
-	}
-	now := time.Now()
-	wait := min(env.Due.Sub(now), max(w.cfg.Tiers[tier], w.cfg.MaxHold))
-	return now.Add(max(wait, 0))
-}
-
-func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
-	_, epoch := client.GroupMetadata()
-	for topic, nums := range added {
-		for _, num := range nums {
-			w.sched.assign(w.life, topic, num, epoch) //nolint:contextcheck // a shard lives as long as the worker
-		}
-		// A partition that comes back may still be paused from its last stay.
-		client.ResumeFetchPartitions(map[string][]int32{topic: nums})
-	}
-	w.growing.meet(added[w.cfg.Source], w.sched)
-	poke(w.measure)
-	if len(added) == 0 {
-		w.once.Do(func() { close(w.ready) })
-	}
-}
-
-// offsetsFetched tells the scheduler what was committed, before the first
-// record is read.
-func (w *Worker) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
-	each := func(topic string, num int32, offset int64, metadata *string) {
-		text := ""
-		if metadata != nil {
-			text = *metadata
-		}
-		if err := w.sched.committed(topic, num, offset, text); err != nil {
-			w.log.Warn("commit metadata is not readable; what was finished beyond the offset may be sent again",
-				zap.String("topic", topic), zap.Int32("partition", num), zap.Error(err))
-		}
-	}
-	for _, g := range resp.Groups {
-		for _, t := range g.Topics {
-			for _, p := range t.Partitions {
-				each(t.Topic, p.Partition, p.Offset, p.Metadata)
-			}
-		}
-	}
-	if len(resp.Groups) == 0 {
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				each(t.Topic, p.Partition, p.Offset, p.Metadata)
-			}
-		}
-	}
-	return nil
-}
-
-// measureLoop asks where the tiers end that were assigned: what lies before has
-// to be known before anything is sent.
-func (w *Worker) measureLoop(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.measure:
-		}
-		for ctx.Err() == nil {
-			if w.measureEnds(ctx) {
-				break
-			}
-			_ = sleep(ctx, 200*time.Millisecond)
-		}
-	}
-}
-
-// measureEnds reports whether all ends are known.
-func (w *Worker) measureEnds(ctx context.Context) bool {
-	if w.sched.partial() {
-		// A broker gives a static member that comes back with more topics its
-		// old share, without them: ask for a new one.
-		w.log.Warn("assigned some topics of a partition number and not all; asking for a new assignment")
-		w.client.ForceRebalance()
-		_ = sleep(ctx, time.Second)
-	}
-	missing := w.sched.unmeasured()
-	if len(missing) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, measureTimeout)
-		defer cancel()
-		names := make([]string, 0, len(missing))
-		for topic := range missing {
-			names = append(names, topic)
-		}
-		starts, err := w.admin.ListStartOffsets(ctx, names...)
-		if err == nil {
-			var ends kadm.ListedOffsets
-			if ends, err = w.admin.ListCommittedOffsets(ctx, names...); err == nil {
-				w.tellEnds(missing, starts, ends)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			w.log.Warn("the ends of the tiers are not known yet; nothing is sent before they are", zap.Error(err))
-		}
-		if len(w.sched.unmeasured()) > 0 {
-			return false
-		}
-	}
-	w.awaitPlace(ctx) // not within once: an assignment would wait for it, and it for a commit that waits for the assignment
-	w.once.Do(func() { close(w.ready) })
-	return true
-}
-
 // Limit is the bucket of the whole sink: the one it was given, or its own.
 func (w *Worker) Limit() *quota.Bucket { return w.sched.limit }
 
@@ -443,64 +228,4 @@ func (w *Worker) Share() float64 {
 		return 0
 	}
 	return float64(w.sched.owned.Load()) / float64(total)
-}
-
-func (w *Worker) tellEnds(missing map[string][]int32, starts, ends kadm.ListedOffsets) {
-	for topic, nums := range missing {
-		w.partitions.Store(int64(len(ends[topic])))
-		for _, num := range nums {
-			start, known := starts.Lookup(topic, num)
-			end, ok := ends.Lookup(topic, num)
-			switch {
-			case !ok || !known || end.Err != nil || start.Err != nil:
-			case start.Offset >= end.Offset:
-				w.sched.ended(topic, num, 0)
-			default:
-				w.sched.ended(topic, num, end.Offset)
-			}
-		}
-	}
-}
-
-// revoked waits for what is in flight, commits what was settled and lets go.
-func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
-	wait, cancel := context.WithTimeout(ctx, min(w.cfg.Timeout, revokeWait))
-	defer cancel()
-	last := w.sched.revoke(wait, gone)
-	w.commits <- struct{}{}
-	defer func() { <-w.commits }()
-	w.commitLast(ctx, revokeCommit, last)
-}
-
-// lost is a revoke after the fact: somebody else may own the partitions
-// already, so nothing of them is committed.
-func (w *Worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-	w.log.Warn("partitions lost", zap.Any("partitions", gone))
-	now, cancel := context.WithCancel(context.Background())
-	cancel()
-	w.sched.revoke(now, gone) //nolint:contextcheck // over from the start: nothing is waited for
-}
-
-// timers lets everything go whose time has come, until ctx ends.
-func (w *Worker) timers(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		timer.Reset(w.sched.expire(time.Now()))
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.sched.ring:
-		case <-timer.C:
-		}
-	}
-}
-
-func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Failure) {
-	fields := []zap.Field{zap.String("state", st.String()), zap.Bool("tenant", tenant != "")}
-	if st == breaker.Closed {
-		w.log.Info("breaker", fields...)
-		return
-	}
-	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status))...)
 }

@@ -1,0 +1,153 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"holdfast.internal/internal/delivery/breaker"
+)
+
+// enqueue lets a task take its tenant's turn.
+func (s *scheduler) enqueue(t *task) {
+	s.release(t)
+	t.shard.index.at(t.id).set(queued)
+	if t.tenant == nil {
+		t.tenant = s.tenantOf(t.owner)
+	}
+	t.tenant.queue.push(t)
+	if t.tenant.queue.len() == 1 {
+		s.turns = append(s.turns, t.tenant)
+	}
+	s.work.Signal()
+}
+
+// next returns a record that may be sent now, nil when the scheduler is closed.
+func (s *scheduler) next() *task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.closed {
+			return nil
+		}
+		now := time.Now()
+		t, wait := s.pick(now)
+		if t != nil {
+			if len(s.turns) > 0 {
+				s.work.Signal() // one wakes the next, so that a burst wakes all without a storm
+			}
+			return t
+		}
+		if wait > 0 {
+			s.alarmAt(now.Add(wait))
+		}
+		s.work.Wait()
+	}
+}
+
+// pick takes the next record of the tenants in turn; wait is when to look
+// again, 0 when something else has to happen first.
+func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
+	if len(s.turns) == 0 {
+		return nil, 0
+	}
+	if d := s.hold.until.Sub(now); d > 0 {
+		return nil, d
+	}
+	if slices.Contains(s.scarce, s.limit) {
+		return nil, 0
+	}
+	if ok, d := s.letters.allow(now); !ok {
+		return nil, d
+	}
+	for range len(s.turns) {
+		if s.turn >= len(s.turns) {
+			s.turn = 0
+		}
+		tn := s.turns[s.turn]
+		ok, d := tn.allowed(now, s.scarce)
+		if !ok {
+			if d > 0 && (wait == 0 || d < wait) {
+				wait = d
+			}
+			s.turn++
+			continue
+		}
+		if ok, d := s.limit.Take(now, 1); !ok {
+			return nil, d
+		}
+		return s.start(tn, now), 0
+	}
+	return nil, wait
+}
+
+func (s *scheduler) start(tn *tenant, now time.Time) *task {
+	t := tn.queue.first()
+	if !s.dequeue(tn) {
+		s.turn++
+	}
+	s.lift(t)
+	t.rider = false
+	tn.flying++
+	s.flying++
+	s.letters.begin(now)
+	if tn.limit != nil {
+		tn.limit.Take(now, 1)
+	}
+	if tn.breaker != nil {
+		t.attempt = tn.breaker.Begin(now)
+	}
+	return t
+}
+
+// dequeue takes the first record of a tenant, and the tenant out of the turns
+// if it was the last; it reports whether it was.
+func (s *scheduler) dequeue(tn *tenant) (last bool) {
+	tn.queue.pop()
+	if tn.queue.len() > 0 {
+		return false
+	}
+	at := slices.Index(s.turns, tn)
+	s.turns = slices.Delete(s.turns, at, at+1)
+	if at < s.turn {
+		s.turn--
+	}
+	return true
+}
+
+// lift marks a record as under way.
+func (s *scheduler) lift(t *task) {
+	e := t.shard.index.at(t.id)
+	e.set(flying)
+	t.slot, t.resumable = e.slot(), false
+	t.shard.active++
+}
+
+func (s *scheduler) tenantOf(name string) *tenant {
+	tn := s.tenants[name]
+	if tn == nil {
+		tn = &tenant{name: name, seats: s.cfg.Concurrency}
+		if s.cfg.tenanted() {
+			tn.seats = s.cfg.TenantConcurrency
+			tn.limit = s.cfg.tenantLimit(name)
+		}
+		if !s.cfg.EveryFailureSpends {
+			tn.breaker = breaker.New(breakerConfig(), tn.seats)
+		}
+		s.tenants[name] = tn
+	}
+	return tn
+}
+
+// maxIdleTenants bounds how many tenants are remembered for nothing.
+const maxIdleTenants = 1024
+
+func (s *scheduler) forgetTenants(now time.Time) {
+	if len(s.tenants) <= maxIdleTenants {
+		return
+	}
+	for name, tn := range s.tenants {
+		if tn.idle(now) {
+			delete(s.tenants, name)
+		}
+	}
+}
