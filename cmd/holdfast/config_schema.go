@@ -11,6 +11,7 @@ import (
 func configCommand(g *globals) *cobra.Command {
 	schema := &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of the configuration", Args: usage(cobra.NoArgs),
+		Example: "  holdfast config schema > holdfast.schema.json     # for editors",
 		RunE: func(*cobra.Command, []string) error {
 			text, err := configSchema()
 			if err != nil {

@@ -40,16 +40,17 @@ const demoRefused = 40
 func demoCommand(g *globals) *cobra.Command {
 	var o demoOptions
 	c := &cobra.Command{
-		Use:   "outage",
-		Short: "Break the simulated vendor, watch records wait, mend it, redrive",
-		Args:  usage(cobra.NoArgs),
-		RunE:  func(c *cobra.Command, _ []string) error { return demoOutage(c.Context(), g, o) },
+		Use:     "outage",
+		Short:   "Break the simulated vendor, watch records wait, mend it, redrive",
+		Example: "  holdfast demo outage\n  holdfast demo outage --events 300 --for 30s",
+		Args:    usage(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return demoOutage(c.Context(), g, o) },
 	}
 	f := c.Flags()
-	f.IntVar(&o.events, "events", 120, "invoices to send")
-	f.Float64Var(&o.rate, "rate", 12, "invoices per second")
-	f.DurationVar(&o.outage, "for", 12*time.Second, "how long the vendor is down; longer than all tiers together shows most")
-	f.StringVar(&o.tiers, "tiers", "1s,2s,4s", "delays of the retry tiers")
+	f.IntVar(&o.events, "events", 120, "`N` invoices to send")
+	f.Float64Var(&o.rate, "rate", 12, "`RATE` in invoices per second")
+	f.DurationVar(&o.outage, "for", 12*time.Second, "`DURATION` that the vendor is down; longer than all tiers together shows most")
+	f.StringVar(&o.tiers, "tiers", "1s,2s,4s", "`DELAYS` of the retry tiers, rising")
 	return group("demo", "See what holdfast does, in a minute or two", c)
 }
 

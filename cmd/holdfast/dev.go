@@ -48,16 +48,21 @@ func devCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process: Kafka, registry, a simulated Stripe, both flows",
-		Args:  usage(cobra.NoArgs),
-		RunE:  func(c *cobra.Command, _ []string) error { return dev(c.Context(), g, o) },
+		Long: `Needs no network and no other program. It prints what runs where and what to try.
+Other commands find it in the same folder; with another --data DIR, by --config DIR.`,
+		Example: `  holdfast dev
+  holdfast dev --tiers 1s,2s,4s --traffic 10
+  holdfast dev --data /tmp/mine --listen 127.0.0.1:8080 --ready-file /tmp/ready.json`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return dev(c.Context(), g, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.data, "data", defaultDataDir, "`DIR` that keeps everything over restarts")
-	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing")
-	f.Float64Var(&o.traffic, "traffic", 2, "events per second that the built-in generator writes; 0 for none")
-	f.StringVar(&o.tiers, "tiers", "1m,2m,4m", "delays of the retry tiers")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address of metrics and health")
-	f.StringVar(&o.readyFile, "ready-file", "", "write this `FILE` once everything accepts work")
+	f.StringVar(&o.data, "data", defaultDataDir, "`DIR` that keeps everything over restarts, and the configuration for --config DIR")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing: a folder of its own, deleted at the end")
+	f.Float64Var(&o.traffic, "traffic", 2, "`RATE` of the built-in generator, in events per second; 0 for none")
+	f.StringVar(&o.tiers, "tiers", "1m,2m,4m", "`DELAYS` of the retry tiers, rising")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "`ADDRESS` of metrics and health; port 0 takes any that is free")
+	f.StringVar(&o.readyFile, "ready-file", "", "write `FILE` once everything accepts work: JSON with pid and addresses")
 	return c
 }
 

@@ -48,17 +48,17 @@ type letterFlags struct {
 
 func (f *letterFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.sink, "sink", "", "dead letters of this sink")
-	flags.StringVar(&f.processor, "processor", "", "dead letters of this processor")
-	flags.StringVar(&f.class, "class", "", "of this error class, such as validation")
-	flags.StringVar(&f.code, "code", "", "of this code, such as card_declined")
-	flags.IntVar(&f.status, "status", 0, "of this HTTP status")
-	flags.StringVar(&f.key, "key", "", "of this key, as text or hex")
-	flags.StringVar(&f.group, "group", "", "of this fingerprint")
-	flags.StringVar(&f.group, "fingerprint", "", "the same as --group")
-	flags.StringVar(&f.since, "since", "", "failed last at or after: 2h, or 2026-11-24T03:00:00Z")
-	flags.StringVar(&f.until, "until", "", "failed last before")
-	flags.IntVar(&f.limit, "limit", 0, "at most so many; 0 for all")
+	flags.StringVar(&f.sink, "sink", "", "dead letters of the sink `NAME`")
+	flags.StringVar(&f.processor, "processor", "", "dead letters of the processor `NAME`")
+	flags.StringVar(&f.class, "class", "", "of the error `CLASS`, such as validation")
+	flags.StringVar(&f.code, "code", "", "of the `CODE`, such as card_declined")
+	flags.IntVar(&f.status, "status", 0, "of the HTTP `STATUS`, such as 402")
+	flags.StringVar(&f.key, "key", "", "of the `KEY`, as text or hex")
+	flags.StringVar(&f.group, "group", "", "of the `GROUP` that dlq list shows: letters of one cause")
+	flags.StringVar(&f.group, "fingerprint", "", "the same as --group `GROUP`")
+	flags.StringVar(&f.since, "since", "", "failed last at or after `TIME`: 2h (ago), or 2026-11-24T03:00:00Z")
+	flags.StringVar(&f.until, "until", "", "failed last before `TIME`, written likewise")
+	flags.IntVar(&f.limit, "limit", 0, "at most `N` letters; 0 for all")
 	f.keyGiven = func() bool { return flags.Changed("key") }
 }
 
@@ -179,6 +179,13 @@ func dlqListCommand(g *globals) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "list", Short: "List open dead letters", Args: usage(cobra.NoArgs),
+		Long: `Lists the dead letters that nobody has decided on, of all sinks and processors or
+of the one that is named. GROUP is the same for letters of one cause. A table has
+1,000 lines at most unless --limit says otherwise; json and jsonl have all.`,
+		Example: `  holdfast dlq list
+  holdfast dlq list --sink stripe-invoices --since 2h --status 402
+  holdfast dlq list --processor invoice-command -o wide
+  holdfast dlq list --sink stripe-invoices -o jsonl | jq -r .fingerprint | sort | uniq -c`,
 		RunE: func(c *cobra.Command, _ []string) error { return dlqList(c.Context(), g, &f, all) },
 	}
 	f.add(c)
@@ -221,30 +228,37 @@ func dlqList(ctx context.Context, g *globals, f *letterFlags, all bool) error {
 			break
 		}
 	}
-	if err := errors.Join(dlqError(err), rows.end(letterColumns(g), letterDetails(g)...)); err != nil {
+	if err := errors.Join(dlqError(err), rows.end(letterColumns(g, all), letterDetails(g)...)); err != nil {
 		return err
 	}
 	if f.limit == 0 && rows.count == maxTable && limit > 0 {
 		g.note("the first %d; --limit N shows more, -o jsonl all", maxTable)
 	}
+	if rows.count == 0 {
+		g.note("no dead letters")
+	}
 	return nil
 }
 
-func letterColumns(g *globals) []column[dlq.Letter] {
-	return []column[dlq.Letter]{
+// letterColumns are those of a list; only one of all letters needs to tell their state.
+func letterColumns(g *globals, all bool) []column[dlq.Letter] {
+	columns := []column[dlq.Letter]{
 		{"letter", func(l dlq.Letter) string { return l.Coordinates().String() }},
 		{"key", func(l dlq.Letter) string { return orDash(l.Key) }},
 		{"error", func(l dlq.Letter) string { return strings.Join(nonEmpty(statusText(l.Status), l.Class, l.Code), " ") }},
 		{"attempts", func(l dlq.Letter) string { return strconv.Itoa(l.Attempts) }},
 		{"failed", func(l dlq.Letter) string { return g.whenever(l.LastFailed) }},
-		{"redrives", func(l dlq.Letter) string { return strconv.Itoa(l.Redrives) }},
 		{"group", func(l dlq.Letter) string { return l.Fingerprint }},
-		{"state", func(l dlq.Letter) string { return string(l.State) }},
 	}
+	if all {
+		columns = append(columns, column[dlq.Letter]{"state", func(l dlq.Letter) string { return string(l.State) }})
+	}
+	return columns
 }
 
 func letterDetails(g *globals) []column[dlq.Letter] {
 	return []column[dlq.Letter]{
+		{"redrives", func(l dlq.Letter) string { return strconv.Itoa(l.Redrives) }},
 		{"event", func(l dlq.Letter) string { return l.EventID }},
 		{"origin", func(l dlq.Letter) string { return l.Origin }},
 		{"first failed", func(l dlq.Letter) string { return g.whenever(l.FirstFailed) }},
@@ -257,10 +271,12 @@ func dlqShowCommand(g *globals) *cobra.Command {
 	var by string
 	c := &cobra.Command{
 		Use: "show TOPIC-PARTITION@OFFSET", Short: "Show one dead letter with all that it holds", Args: usage(cobra.ExactArgs(1)),
+		Example: `  holdfast dlq show dlq.stripe-invoices-2@4711
+  holdfast dlq show dlq.stripe-invoices-2@4711 --reveal     # noted in holdfast.audit`,
 		RunE: func(c *cobra.Command, args []string) error { return dlqShow(c.Context(), g, args[0], reveal, by) },
 	}
 	c.Flags().BoolVar(&reveal, "reveal", false, "show personal data; that you did is written down")
-	c.Flags().StringVar(&by, "by", me(), "who you are")
+	c.Flags().StringVar(&by, "by", me(), "`NAME` of who does it, for those who come after")
 	return c
 }
 

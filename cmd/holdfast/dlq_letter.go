@@ -23,7 +23,7 @@ func writeLetter(g *globals, w io.Writer, s *dlq.Shown) error {
 	}
 	line("Event", s.EventID, "key "+orDash(s.Key))
 	line("Origin", s.Origin, from(s.Parent))
-	line("Error", strings.Join(nonEmpty(statusText(s.Status), s.Class, s.Code), " "), prefixed("request ", s.RequestID), fmt.Sprintf("%d attempts", s.Attempts))
+	line("Error", strings.Join(nonEmpty(statusText(s.Status), s.Class, s.Code), " "), prefixed("request ", s.RequestID), count(s.Attempts, "attempt"))
 	line("Detail", s.Detail)
 	if s.Message != s.Detail {
 		line("Message", s.Message)
@@ -32,17 +32,18 @@ func writeLetter(g *globals, w io.Writer, s *dlq.Shown) error {
 	if s.Schema != nil {
 		line("Schema", s.Schema.Name, fmt.Sprintf("%s id %d", s.Schema.Subject, s.Schema.ID))
 	}
-	line("State", string(s.State), fmt.Sprintf("%d redrives", s.Redrives), prefixed("fingerprint ", s.Fingerprint))
+	line("State", string(s.State), count(s.Redrives, "redrive"), prefixed("fingerprint ", s.Fingerprint))
 	if d := s.Disposition; d != nil {
 		line("Decided", fmt.Sprintf("%s by %s: %s", d.State, d.By, d.Reason), g.when(d.At))
 	}
 	for i, a := range s.AttemptsLog {
 		line(first(i, "Attempts"), a.Time.UTC().Format(time.RFC3339), a.Tier, strings.Join(nonEmpty(statusText(a.Status), string(a.Class), a.Code), " "), fmt.Sprintf("%d ms", a.Millis))
 	}
-	for i, name := range slices.Sorted(maps.Keys(s.Headers)) {
-		if !strings.HasPrefix(name, "holdfast.") && !strings.HasPrefix(name, "__dlq.") { // those are told above
-			line(first(i, "Headers"), fmt.Sprintf("%s: %v", name, s.Headers[name]))
-		}
+	told := func(name string) bool {
+		return strings.HasPrefix(name, "holdfast.") || strings.HasPrefix(name, "__dlq.")
+	} // above
+	for i, name := range slices.DeleteFunc(slices.Sorted(maps.Keys(s.Headers)), told) {
+		line(first(i, "Headers"), fmt.Sprintf("%s: %v", name, s.Headers[name]))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -57,6 +58,14 @@ func writeLetter(g *globals, w io.Writer, s *dlq.Shown) error {
 		g.note("personal data is masked; --reveal shows it")
 	}
 	return nil
+}
+
+// count is such as 1 attempt, 2 attempts.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func first(i int, name string) string {

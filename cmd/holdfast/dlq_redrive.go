@@ -60,10 +60,10 @@ type redriveFlags struct {
 func (f *redriveFlags) add(c *cobra.Command) {
 	f.letterFlags.add(c)
 	flags := c.Flags()
-	flags.StringVar(&f.reason, "reason", "", "why, such as INC-2041; required")
-	flags.StringVar(&f.by, "by", me(), "who you are")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done")
-	flags.BoolVar(&f.all, "all", false, "all open letters of the sink or processor; so it is without a filter")
+	flags.StringVar(&f.reason, "reason", "", "`TEXT` that says why, such as INC-2041; required")
+	flags.StringVar(&f.by, "by", me(), "`NAME` of who does it, for those who come after")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	flags.BoolVar(&f.all, "all", false, "all open letters of the sink or processor; also the default where nothing else chooses")
 }
 
 func dlqRedriveCommand(g *globals) *cobra.Command {
@@ -71,16 +71,22 @@ func dlqRedriveCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive [TOPIC-PARTITION@OFFSET...]",
 		Short: "Send dead letters again, to the sink or processor that failed and nobody else",
-		Args:  cobra.ArbitraryArgs,
-		RunE:  func(c *cobra.Command, args []string) error { return redrive(c.Context(), g, &f, args) },
+		Long: `Shows its plan on stderr, asks, sends, and waits until each letter is delivered or
+dead again. Vendors see the same idempotency key as before. Ctrl-C leaves the
+command and not the records. Exits 5 if some died again.`,
+		Example: `  holdfast dlq redrive dlq.stripe-invoices-2@4711 --reason INC-2041
+  holdfast dlq redrive --sink stripe-invoices --group 5f0a9d3c1e88 --reason INC-2041 --dry-run
+  holdfast dlq redrive --sink stripe-invoices --group 5f0a9d3c1e88 --reason INC-2041 --yes -o json`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error { return redrive(c.Context(), g, &f, args) },
 	}
 	f.sends = true
 	f.add(c)
-	c.Flags().IntVar(&f.maxRedrives, "max-redrives", 0, "skip letters redriven so often (default: dlq.max_redrives of the sink, or 3)")
+	c.Flags().IntVar(&f.maxRedrives, "max-redrives", 0, "skip letters redriven `N` times already; 0 is dlq.max_redrives of the sink, 3 unless configured")
 	c.Flags().BoolVar(&f.detach, "detach", false, "do not wait for the outcome")
-	c.Flags().BoolVar(&f.allowStale, "allow-stale", false, "send letters too of whose key a newer record was delivered (default: stale of the sink)")
-	c.Flags().BoolVar(&f.skipStale, "skip-stale", false, "leave them out, and those of which nobody can tell")
-	c.Flags().DurationVar(&f.budget, "budget", dlq.StaleBudget().Time, "read no longer than this to find stale letters")
+	c.Flags().BoolVar(&f.allowStale, "allow-stale", false, "send letters too of whose key a newer record was delivered (else as stale of the sink says)")
+	c.Flags().BoolVar(&f.skipStale, "skip-stale", false, "leave such letters out, and those of which nobody can tell")
+	c.Flags().DurationVar(&f.budget, "budget", dlq.StaleBudget().Time, "`DURATION` to read at most, to find stale letters")
 	return c
 }
 
@@ -100,7 +106,7 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 	if f.dryRun || a.plan.Sendable() == 0 {
 		return printRedrive(g, result)
 	}
-	if err := g.confirm(fmt.Sprintf("Send %d records to %s?", a.plan.Sendable(), a.box.Target.Name)); err != nil {
+	if err := g.confirm(fmt.Sprintf("Send %s to %s?", count(a.plan.Sendable(), "record"), a.box.Target.Name)); err != nil {
 		return err
 	}
 	job := dlq.Job{ID: "rd-" + shortID(), By: f.by, Reason: f.reason}
@@ -118,7 +124,7 @@ func redrive(ctx context.Context, g *globals, f *redriveFlags, args []string) er
 	outcome, err := sent.Wait(ctx, a.progress(ctx, g, job.ID))
 	result.Delivered, result.Failed, result.Pending, result.DeadAgain = outcome.Delivered, outcome.Failed, outcome.Pending, outcome.DeadAgain
 	if ctx.Err() != nil {
-		g.note("%s goes on without you: %d records are on their way; holdfast lag tells how far", job.ID, outcome.Pending)
+		g.note("%s goes on without you: %s on their way; holdfast lag tells how far", job.ID, count(outcome.Pending, "record"))
 		err = exit(exitInterrupted, nil)
 	}
 	if err := errors.Join(printRedrive(g, result), err); err != nil {
@@ -330,6 +336,8 @@ func dlqSettleCommand(g *globals, verb, short string, state dlq.State) *cobra.Co
 	var f redriveFlags
 	c := &cobra.Command{
 		Use: verb + " [TOPIC-PARTITION@OFFSET...]", Short: short, Args: cobra.ArbitraryArgs,
+		Example: "  holdfast dlq " + verb + " dlq.stripe-invoices-2@4711 --reason INC-2041\n" +
+			"  holdfast dlq " + verb + " --sink stripe-invoices --group 5f0a9d3c1e88 --reason INC-2041 --dry-run",
 		RunE: func(c *cobra.Command, args []string) error {
 			f.maxRedrives = 1 << 30 // the loop guard is about sending
 			return settle(c.Context(), g, &f, args, state)
@@ -370,9 +378,9 @@ func settle(ctx context.Context, g *globals, f *redriveFlags, args []string, sta
 // confirmAct asks for the number of letters where they are given up for good.
 func (g *globals) confirmAct(state dlq.State, n int) error {
 	if state == dlq.Acknowledged || g.yes {
-		return g.confirm(fmt.Sprintf("Mark %d dead letters as %s?", n, state))
+		return g.confirm(fmt.Sprintf("Mark %s as %s?", count(n, "dead letter"), state))
 	}
-	_, _ = fmt.Fprintf(g.err, "Give up %d dead letters for good? Type their number: ", n)
+	_, _ = fmt.Fprintf(g.err, "Give up %s for good? Type their number: ", count(n, "dead letter"))
 	answer, _ := bufio.NewReader(g.in).ReadString('\n')
 	if strings.TrimSpace(answer) != strconv.Itoa(n) {
 		return exit(exitRefused, errors.New("not done"))

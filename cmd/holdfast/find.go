@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ such as an invoice's number. Exits 1 if nothing is found.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error { return find(c.Context(), g, args[0], budget) },
 	}
-	c.Flags().DurationVar(&budget, "budget", findTime, "read no longer than this; the newest records first")
+	c.Flags().DurationVar(&budget, "budget", findTime, "`DURATION` to read at most; the newest records first")
 	return c
 }
 
@@ -73,7 +74,6 @@ func printMatches(g *globals, matches []lookup.Match) error {
 	err := list(g, matches, []column[lookup.Match]{
 		{"state", func(m lookup.Match) string { return string(m.State) }},
 		{"at", func(m lookup.Match) string { return m.Sink + m.Processor }},
-		{"event", func(m lookup.Match) string { return m.EventID }},
 		{"key", func(m lookup.Match) string { return orDash(m.Key) }},
 		{"record", func(m lookup.Match) string { return m.At }},
 		{"attempts", func(m lookup.Match) string { return strconv.Itoa(m.Attempts) }},
@@ -81,10 +81,15 @@ func printMatches(g *globals, matches []lookup.Match) error {
 			if m.VendorIDs == nil {
 				return "-"
 			}
-			return strings.Join(nonEmpty(m.VendorIDs.ObjectID, m.VendorIDs.RequestID), " ")
+			return cmp.Or(m.VendorIDs.ObjectID, m.VendorIDs.RequestID, "-")
 		}},
-		{"note", func(m lookup.Match) string { return m.Note }},
-	}, column[lookup.Match]{"hops", func(m lookup.Match) string {
+		{"note", func(m lookup.Match) string { return cmp.Or(m.Note, "-") }},
+	}, column[lookup.Match]{"event", func(m lookup.Match) string { return m.EventID }}, column[lookup.Match]{"request", func(m lookup.Match) string {
+		if m.VendorIDs == nil {
+			return "-"
+		}
+		return cmp.Or(m.VendorIDs.RequestID, "-")
+	}}, column[lookup.Match]{"hops", func(m lookup.Match) string {
 		var places []string
 		for _, h := range m.Hops {
 			places = append(places, h.At)

@@ -19,9 +19,10 @@ func lagCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "lag", Short: "Count what waits: live, in tiers, dead, parked; and what each sink waits for", Args: usage(cobra.NoArgs),
 		Long: `Counts the records that each sink and processor has not settled: LIVE in its
-source, REDRIVE on the way back from the dead letters, in each tier of RETRY (of
-these, due, and late by more than 10 s), open dead letters in DLQ. NEXT says what
-a sink waits for. It reads Kafka alone, and works with every worker down.`,
+source, REDRIVE on the way back from the dead letters, in each tier of RETRY (and
+of these, how many are due, and late by more than 10 s), DLQ open dead letters,
+PARKED keys of which records wait behind an earlier one. NEXT says what a sink
+waits for. It reads Kafka alone, and works with every worker down.`,
 		Example: `  holdfast lag
   watch -n 5 holdfast lag
   holdfast lag -o json | jq '.[] | select(.kind == "sink") | {sink, live, dlq}'`,
@@ -49,7 +50,7 @@ func lag(ctx context.Context, g *globals) error {
 		{"redrive", number(func(l lookup.Lag) int64 { return l.Redrive })},
 		{"retry (due, late)", retryText},
 		{"dlq", number(func(l lookup.Lag) int64 { return l.DLQ })},
-		{"parked keys", number(func(l lookup.Lag) int64 { return l.ParkedKeys })},
+		{"parked", number(func(l lookup.Lag) int64 { return l.ParkedKeys })},
 		{"breaker", func(l lookup.Lag) string { return orDash(l.Breaker) }},
 		{"next", nextText},
 	}, column[lookup.Lag]{"parked records", number(func(l lookup.Lag) int64 { return l.ParkedRecords })}); err != nil {
@@ -66,7 +67,7 @@ func lag(ctx context.Context, g *globals) error {
 // nextText says what happens next, or why nothing does.
 func nextText(l lookup.Lag) string {
 	if l.Next == "" && l.Workers == 0 {
-		return "no worker is running"
+		return "no worker"
 	}
 	return cmp.Or(l.Next, "-")
 }

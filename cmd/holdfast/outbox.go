@@ -18,7 +18,7 @@ func outboxCommand(g *globals) *cobra.Command {
 	var printDDL, failed bool
 	var limit int
 	initialise := &cobra.Command{
-		Use: "init", Short: "Make the table", Args: usage(cobra.NoArgs),
+		Use: "init", Short: "Make the table", Example: "  holdfast outbox init\n  holdfast outbox init --print", Args: usage(cobra.NoArgs),
 		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
 			if printDDL {
 				_, err := io.WriteString(g.out, box.DDL())
@@ -27,9 +27,9 @@ func outboxCommand(g *globals) *cobra.Command {
 			return box.Init(c.Context())
 		}),
 	}
-	initialise.Flags().BoolVar(&printDDL, "print", false, "print the DDL and do nothing")
+	initialise.Flags().BoolVar(&printDDL, "print", false, "print the SQL that makes it, and do nothing")
 	status := &cobra.Command{
-		Use: "status", Short: "Count pending, failed and published rows", Args: usage(cobra.NoArgs),
+		Use: "status", Short: "Count pending, failed and published rows", Example: "  holdfast outbox status -o json", Args: usage(cobra.NoArgs),
 		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
 			s, err := box.Status(c.Context())
 			if err != nil {
@@ -46,7 +46,7 @@ func outboxCommand(g *globals) *cobra.Command {
 		}),
 	}
 	show := &cobra.Command{
-		Use: "list --failed", Short: "List refused rows", Args: usage(cobra.NoArgs),
+		Use: "list --failed", Short: "List refused rows", Example: "  holdfast outbox list --failed", Args: usage(cobra.NoArgs),
 		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, _ []string) error {
 			rows, err := box.ListFailed(c.Context(), limit)
 			if err != nil {
@@ -62,9 +62,9 @@ func outboxCommand(g *globals) *cobra.Command {
 		}),
 	}
 	show.Flags().BoolVar(&failed, "failed", true, "refused rows; the only ones listed")
-	show.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	show.Flags().IntVar(&limit, "limit", 100, "at most `N` rows")
 	retry := &cobra.Command{
-		Use: "retry ID...", Short: "Let refused rows be sent again", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "retry ID...", Short: "Let refused rows be sent again", Example: "  holdfast outbox retry 5f1c2ab0-7c1e-4d7e-9a51-3f0f6a1d2b3c", Args: usage(cobra.MinimumNArgs(1)),
 		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, ids []string) error {
 			n, err := box.Retry(c.Context(), ids...)
 			if err != nil {

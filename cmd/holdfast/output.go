@@ -158,7 +158,18 @@ func (g *globals) when(t time.Time) string {
 	case g.timeFormat == "iso":
 		return t.UTC().Format(time.RFC3339)
 	}
-	return humanize.Time(t)
+	return humanize.CustomRelTime(t, time.Now(), "ago", "from now", shortly())
+}
+
+// shortly is how far off a time is, in as few letters as tables have room for: 3h ago.
+func shortly() []humanize.RelTimeMagnitude {
+	return []humanize.RelTimeMagnitude{
+		{D: time.Second, Format: "now"},
+		{D: time.Minute, Format: "%ds %s", DivBy: time.Second},
+		{D: time.Hour, Format: "%dm %s", DivBy: time.Minute},
+		{D: 2 * humanize.Day, Format: "%dh %s", DivBy: time.Hour},
+		{D: humanize.LongTime, Format: "%dd %s", DivBy: humanize.Day},
+	}
 }
 
 // note tells the person, and never the program behind a pipe.

@@ -35,8 +35,10 @@ func produceCommand(g *globals) *cobra.Command {
 key and headers may be left out, and a value of null is a tombstone. Every line is
 checked: those that break a rule are named with all their mistakes and not sent,
 the others are. Exits 5 if some were refused.`,
-		Example: "  holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1",
-		Args:    usage(cobra.ExactArgs(1)),
+		Example: `  holdfast produce crm.invoice.v1 < lines.jsonl
+  holdfast produce crm.invoice.v1 --example 1 --seed 7      # what a line looks like
+  holdfast produce crm.invoice.v1 --example 3 | holdfast produce crm.invoice.v1`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := knownTopic(args[0]); err != nil {
 				return err
@@ -48,8 +50,8 @@ the others are. Exits 5 if some were refused.`,
 		},
 	}
 	c.Flags().IntVar(&examples, "example", 0, "print `N` valid, realistic lines and send nothing")
-	c.Flags().Uint64Var(&seed, "seed", 1, "of the examples: the same seed makes the same lines")
-	c.Flags().StringVar(&file, "file", "", "read this `FILE` instead of stdin")
+	c.Flags().Uint64Var(&seed, "seed", 1, "`N` that the examples follow from: the same seed makes the same lines")
+	c.Flags().StringVar(&file, "file", "", "read `FILE` instead of stdin")
 	return c
 }
 
@@ -92,6 +94,9 @@ func (g *globals) produceFrom(ctx context.Context, topic, file string) error {
 		}
 		defer func() { _ = f.Close() }()
 		from = f
+	}
+	if file == "" && g.canAsk() {
+		g.note("reading lines from the terminal; Ctrl-D ends them")
 	}
 	start, cancel := g.bounded(ctx)
 	defer cancel()

@@ -53,10 +53,25 @@ func commands(g *globals) []*cobra.Command {
 
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	g := &globals{in: in, out: out, err: errs}
+	root := newRoot(&globals{in: in, out: out, err: errs}) //nolint:contextcheck // cobra hands each command its context
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(errs, "holdfast: "+err.Error())
+	}
+	return exitCode(ctx, err)
+}
+
+// newRoot makes the command and all below it.
+func newRoot(g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "holdfast",
 		Short:         "Delivers Kafka events to SaaS APIs and databases, in order, once in effect",
+		Long:          rootHelp,
+		Example:       rootExamples,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -66,27 +81,20 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	flags := root.PersistentFlags()
-	flags.StringVar(&g.config, "config", "", "configuration `FILE`, or a folder with holdfast.yaml, such as the --data of a dev (default $HOLDFAST_CONFIG, ./holdfast.yaml, ./.holdfast)")
-	flags.StringVarP(&g.output, "output", "o", formatTable, strings.Join(formats(), ", "))
-	flags.StringVar(&g.timeFormat, "time", "relative", "times in tables: relative, iso or unix")
-	flags.StringVar(&g.color, "color", "auto", "auto, always or never; NO_COLOR is obeyed")
-	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "how long to wait for Kafka and the registry")
-	flags.BoolVarP(&g.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&g.noInput, "no-input", false, "never prompt")
-	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log more")
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "data and errors alone")
-	root.AddCommand(commands(g)...) //nolint:contextcheck // cobra hands each command its context
-	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
+	flags.StringVar(&g.config, "config", "", "configuration `FILE`, or a folder with holdfast.yaml (default $HOLDFAST_CONFIG, ./holdfast.yaml, ./.holdfast of dev)")
+	flags.StringVarP(&g.output, "output", "o", formatTable, "`FORMAT` of stdout: "+strings.Join(formats(), ", "))
+	flags.StringVar(&g.timeFormat, "time", "relative", "`FORMAT` of times in tables: relative, iso or unix")
+	flags.StringVar(&g.color, "color", "auto", "`WHEN` to colour: auto (on a terminal, unless NO_COLOR is set), always or never")
+	flags.DurationVar(&g.timeout, "timeout", 30*time.Second, "`DURATION` to wait for Kafka, the registry and the outbox at most")
+	flags.BoolVarP(&g.yes, "yes", "y", false, "do not ask before something is changed")
+	flags.BoolVar(&g.noInput, "no-input", false, "never ask: without --yes, exit 6")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is of use to developers too")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print data and errors, no remarks")
+	root.AddCommand(commands(g)...)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit(exitUsage, err) })
-	err := root.ExecuteContext(ctx)
-	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(errs, "holdfast: "+err.Error())
-	}
-	return exitCode(ctx, err)
+	return root
 }
 
 var (

@@ -25,6 +25,7 @@ func schemaCommand(g *globals) *cobra.Command {
 		Long: `Compares every version of every schema with all before it, at the level of its
 subject, and needs no registry. DIR is a schemas folder; without it, what is
 compiled in is checked. Exits 3 if a rule is broken.`,
+		Example: "  holdfast schema check schemas\n  holdfast schema check -o github",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return schemaCheck(g, schemas.Files(), "schemas/")
@@ -34,16 +35,19 @@ compiled in is checked. Exits 3 if a rule is broken.`,
 	}
 	register := &cobra.Command{
 		Use: "register", Short: "Register every schema at its level", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return schemaRegister(c, g) },
+		Example: "  holdfast schema register --config holdfast.yaml",
+		RunE:    func(c *cobra.Command, _ []string) error { return schemaRegister(c, g) },
 	}
 	subjects := &cobra.Command{
 		Use: "list", Short: "List the registry's subjects", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return schemaList(c, g) },
+		Example: "  holdfast schema list",
+		RunE:    func(c *cobra.Command, _ []string) error { return schemaList(c, g) },
 	}
 	var version int
 	show := &cobra.Command{
 		Use: "show SUBJECT", Short: "Print a schema as the registry has it", Args: usage(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, args []string) error { return schemaShow(c, g, args[0], version) },
+		Example: "  holdfast schema show crm.invoice.v1-value --version 1",
+		RunE:    func(c *cobra.Command, args []string) error { return schemaShow(c, g, args[0], version) },
 	}
 	show.Flags().IntVar(&version, "version", -1, "the registry's version `N`; the newest by default")
 	return group("schema", "Check, register and list schemas", check, subjects, register, show)

@@ -31,7 +31,8 @@ type sinkRow struct {
 func sinkListCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the configured sinks, and what holds them", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return sinkList(c.Context(), g) },
+		Example: "  holdfast sink list",
+		RunE:    func(c *cobra.Command, _ []string) error { return sinkList(c.Context(), g) },
 	}
 }
 
@@ -75,13 +76,16 @@ func sinkResumeCommand(g *globals) *cobra.Command {
 	var reason, by string
 	c := &cobra.Command{
 		Use: "resume NAME", Short: "Free a mapping that the dead-letter budget holds, and try refused credentials at once",
-		Args: usage(cobra.ExactArgs(1)),
+		Long: `Tells the workers of a sink to go on, once the cause is mended. What a vendor asked
+for (throttled) stays, and the breaker finds out by itself.`,
+		Example: "  holdfast sink resume stripe-invoices --reason 'INC-2041, mapping rolled back'",
+		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return sinkResume(c.Context(), g, args[0], dlq.Job{By: by, Reason: reason})
 		},
 	}
-	c.Flags().StringVar(&reason, "reason", "", "why, such as INC-2041; required")
-	c.Flags().StringVar(&by, "by", me(), "who you are")
+	c.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why, such as INC-2041; required")
+	c.Flags().StringVar(&by, "by", me(), "`NAME` of who does it, for those who come after")
 	return c
 }
 

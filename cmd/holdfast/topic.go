@@ -16,18 +16,21 @@ func topicCommand(g *globals) *cobra.Command {
 	var partitions int32
 	show := &cobra.Command{
 		Use: "list", Short: "List the topics of the configuration", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return topicList(c, g) },
+		Example: "  holdfast topic list",
+		RunE:    func(c *cobra.Command, _ []string) error { return topicList(c, g) },
 	}
 	plan := &cobra.Command{
 		Use: "plan", Short: "Show what topics are missing or differ; exits 3 if any", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions) },
+		Example: "  holdfast topic plan --config holdfast.yaml",
+		RunE:    func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions) },
 	}
 	apply := &cobra.Command{
 		Use: "apply", Short: "Make what is missing, to match source topics that exist", Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return topicApply(c, g, partitions) },
+		Example: "  holdfast topic apply --config holdfast.yaml --yes",
+		RunE:    func(c *cobra.Command, _ []string) error { return topicApply(c, g, partitions) },
 	}
 	for _, c := range []*cobra.Command{plan, apply} {
-		c.Flags().Int32Var(&partitions, "partitions", topics.DefaultPartitions, "partitions of source topics that do not exist")
+		c.Flags().Int32Var(&partitions, "partitions", topics.DefaultPartitions, "`N` partitions for source topics that do not exist")
 	}
 	return group("topic", "Plan, make and list topics", apply, show, plan)
 }
@@ -44,7 +47,7 @@ func topicPlan(c *cobra.Command, g *globals, partitions int32) error {
 func topicApply(c *cobra.Command, g *globals, partitions int32) error {
 	return g.withTopics(c, partitions, func(conn *connection, changes []topics.Change) error {
 		if len(changes) > 0 {
-			if err := g.confirm(fmt.Sprintf("Make %d changes to topics (holdfast topic plan shows them)?", len(changes))); err != nil {
+			if err := g.confirm(fmt.Sprintf("Make %s to topics (holdfast topic plan shows them)?", count(len(changes), "change"))); err != nil {
 				return err
 			}
 		}

@@ -23,6 +23,9 @@ func validateCommand(g *globals) *cobra.Command {
 		Long: `Reads each file, or every .yaml of a folder, and reports all mistakes at once.
 Without a PATH, the configuration that other commands would use. Exits 3 if
 there is a mistake; warnings alone exit 0. -o github annotates a pull request.`,
+		Example: `  holdfast validate holdfast.yaml
+  holdfast validate deploy -o github
+  holdfast validate --online`,
 		RunE: func(c *cobra.Command, paths []string) error {
 			return validate(c.Context(), g, paths, online)
 		},

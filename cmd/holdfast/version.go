@@ -33,9 +33,10 @@ func buildOf() build {
 
 func versionCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show what this binary was built from",
-		Args:  usage(cobra.NoArgs),
+		Use:     "version",
+		Short:   "Show what this binary was built from",
+		Example: "  holdfast version -o json",
+		Args:    usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			b := buildOf()
 			return one(g, b, func(w io.Writer) error {
