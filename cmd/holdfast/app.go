@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/delivery"
@@ -147,7 +146,8 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 			return err
 		}
 		var worker *delivery.Worker
-		limit, endpoints := a.limits(cfg, s, sel, func() float64 { return worker.Share() })
+		share := func() float64 { return worker.Share() }
+		limit, endpoints := a.limits(cfg, s, sel, share)
 		sink, err := openSink(s, sinks.Deps{
 			Name: s.Name,
 			HTTP: sinks.NewClient(cfg.Egress, sinks.ClientOptions{Timeout: s.Timeout, Concurrency: s.Limits.Concurrency}),
@@ -164,7 +164,8 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 			a.close = append(a.close, func() { _ = c.Close() })
 		}
 		worker, err = delivery.New(settings, delivery.Deps{
-			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Endpoints: endpoints, Receipts: a.conn.client, Log: a.log, Metrics: metrics,
+			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Endpoints: endpoints, Tenants: a.tenantLimits(s, sel, share),
+			Receipts: a.conn.client, Log: a.log, Metrics: metrics,
 		})
 		if err != nil {
 			return err
@@ -186,8 +187,8 @@ func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.
 		BrokerBalances: cfg.Kafka.GroupProtocol == config.ConsumerProtocol, Tiers: s.Retry.Tiers,
 		Ordered: s.Ordering == "key", Concurrency: s.Limits.Concurrency,
 		MaxHold: s.Limits.MaxHold, MaxAge: s.Retry.MaxAge, DeadLetterBudget: s.Breaker.DeadLetterBudget,
-		TenantRate: rate.Limit(s.Limits.PerTenant.Rate.PerSecond()), TenantBurst: s.Limits.PerTenant.Burst, TenantConcurrency: s.Limits.PerTenant.Concurrency, Reserve: reserve(s),
-		OnTombstone: delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
+		TenantConcurrency: s.Limits.PerTenant.Concurrency,
+		OnTombstone:       delivery.Tombstones(s.OnTombstone), FromLatest: s.Start == "latest",
 		Park: s.OnDeadLetter == config.Park, EveryFailureSpends: !s.Breaker.Enabled, MaxSuspect: s.Breaker.MaxSuspect,
 		CompatHeaders: s.DLQ.CompatHeaders,
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 
 	"golang.org/x/time/rate"
@@ -13,7 +15,7 @@ import (
 // where a sink that it runs has one.
 func (a *app) shareLimits(cfg *config.Config, sel selection) error {
 	limited := slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool {
-		return sel.sink(s.Name) && (s.Limits.Rate.PerSecond() > 0 || len(s.Limits.Endpoints) > 0)
+		return sel.sink(s.Name) && (s.Limits.Rate.PerSecond() > 0 || len(s.Limits.Endpoints) > 0 || s.Limits.PerTenant.Rate.PerSecond() > 0)
 	})
 	if sel.alone || !limited {
 		return nil
@@ -43,6 +45,42 @@ func (a *app) limits(cfg *config.Config, s config.Sink, sel selection, share fun
 		endpoints[name] = a.bucket(l, sel, func() float64 { return share() / sharers })
 	}
 	return whole, endpoints
+}
+
+// tenantLimits are the limits of the tenants of one sink.
+type tenantLimits struct {
+	sink    string
+	limit   quota.Limit
+	buckets func(quota.Limit) *quota.Bucket
+	shares  *quota.Shares // nil where nothing is shared
+}
+
+func (a *app) tenantLimits(s config.Sink, sel selection, share func() float64) *tenantLimits {
+	t := &tenantLimits{sink: s.Name, buckets: quota.Full, limit: quota.Limit{Rate: rate.Inf, Burst: s.Limits.PerTenant.Concurrency, Reserve: reserve(s)}}
+	if r := s.Limits.PerTenant.Rate; r.PerSecond() > 0 {
+		t.limit.Rate, t.limit.Burst = rate.Limit(r.PerSecond()), max(1, s.Limits.PerTenant.Burst)
+		if !sel.alone {
+			t.shares = a.shares
+			t.buckets = func(l quota.Limit) *quota.Bucket { return a.shares.Bucket(l, share) }
+		}
+	}
+	return t
+}
+
+// Limit implements [delivery.TenantLimits]. What a tenant is called stays here:
+// the others know it by a hash.
+func (t *tenantLimits) Limit(tenant string) *quota.Bucket {
+	l := t.limit
+	sum := sha256.Sum256([]byte(tenant))
+	l.Name = t.sink + "/tenant/" + hex.EncodeToString(sum[:8])
+	return t.buckets(l)
+}
+
+// Forget implements [delivery.TenantLimits].
+func (t *tenantLimits) Forget(b *quota.Bucket) {
+	if t.shares != nil {
+		t.shares.Forget(b)
+	}
 }
 
 // sharing counts the sinks that share a limit with s, s among them.

@@ -14,7 +14,7 @@ import (
 
 // lanes is a scheduler with one shard that is open and empty.
 func lanes(ordered bool) *scheduler {
-	s := newScheduler(Config{Sink: "s", Source: "orders.v1", Tiers: []time.Duration{time.Minute}, Ordered: ordered, Concurrency: 64}.withDefaults(), nil, nil)
+	s := newScheduler(Config{Sink: "s", Source: "orders.v1", Tiers: []time.Duration{time.Minute}, Ordered: ordered, Concurrency: 64}.withDefaults(), nil, nil, nil)
 	for _, topic := range s.layout.names {
 		s.assign(context.Background(), topic, 0, 1)
 		if err := s.committed(topic, 0, 0, ""); err != nil {

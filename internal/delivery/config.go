@@ -3,9 +3,6 @@ package delivery
 import (
 	"time"
 
-	"golang.org/x/time/rate"
-
-	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
 )
 
@@ -37,11 +34,6 @@ type Config struct {
 
 	// TenantHeader or TenantField names whose quota a record uses; both empty: nobody is told apart.
 	TenantHeader, TenantField string
-	TenantRate                rate.Limit // of each tenant; 0 for none
-	TenantBurst               int
-	// Reserve is the part of a vendor's daily quota that is left to others, of
-	// each tenant's where they are told apart; 0: daily counts are not looked at.
-	Reserve float64
 	// TenantConcurrency is how many slots one tenant may have; half of all by default.
 	TenantConcurrency int
 
@@ -119,13 +111,3 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) tenanted() bool { return c.TenantHeader != "" || c.TenantField != "" }
-
-// tenantLimit makes the bucket of one tenant. It begins full: there may be
-// thousands, most of which send now and then.
-func (c Config) tenantLimit(name string) *quota.Bucket {
-	l := quota.Limit{Name: name, Rate: rate.Inf, Burst: c.TenantConcurrency, Reserve: c.Reserve}
-	if c.TenantRate > 0 {
-		l.Rate, l.Burst = c.TenantRate, max(1, c.TenantBurst)
-	}
-	return quota.Full(l)
-}

@@ -39,6 +39,7 @@ type world struct {
 	open      func() error // why a record cannot be opened; nil: it can
 	limit     *quota.Bucket
 	endpoints map[string]*quota.Bucket
+	tenants   TenantLimits
 	running   *Worker // that was started last
 
 	mu       sync.Mutex
@@ -137,7 +138,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 		return value{}, nil
 	}
 	reg := prometheus.NewRegistry()
-	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Log: w.log, Metrics: NewMetrics(reg, kafka.NewCounters(reg))})
+	worker, err := New(w.cfg, Deps{Sink: w.sinkOrSelf(), Open: open, Kafka: w.opts, Limit: w.limit, Endpoints: w.endpoints, Tenants: w.tenants, Log: w.log, Metrics: NewMetrics(reg, kafka.NewCounters(reg))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

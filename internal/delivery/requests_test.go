@@ -241,7 +241,8 @@ func TestP6AnEndpointHasALimitOfItsOwn(t *testing.T) {
 func TestP6P7ATenantPaysPerRequest(t *testing.T) {
 	t.Parallel()
 	s := &stepping{steps: []string{"one", "two", "three"}, cost: 1, latency: 10 * time.Millisecond, asks: true}
-	inSteps(t, Config{Concurrency: 8, TenantHeader: "tenant", TenantRate: 6, TenantBurst: 2}, s, func() {
+	inSteps(t, Config{Concurrency: 8, TenantHeader: "tenant"}, s, func() {
+		s.tenants = &eachTenant{limit: quota.Limit{Rate: 6, Burst: 2}}
 		stop := s.worker()
 		defer stop()
 		for i := range 60 {

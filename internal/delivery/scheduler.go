@@ -43,11 +43,12 @@ type task struct {
 // scheduler decides what may be sent next: the first of each key, when its time
 // has come, tenants in turn, within holds, limits and breakers.
 type scheduler struct {
-	cfg    Config
-	layout layout
-	began  time.Time
-	seed   maphash.Seed
-	limit  *quota.Bucket // of the whole sink
+	cfg          Config
+	layout       layout
+	began        time.Time
+	seed         maphash.Seed
+	limit        *quota.Bucket // of the whole sink
+	tenantLimits TenantLimits
 
 	owned atomic.Int64 // len(shards)
 
@@ -95,12 +96,15 @@ type scheduler struct {
 	astray   chan struct{} // a redriven letter may have no copy on the redrive topic
 }
 
-func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.Bucket) *scheduler {
+func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.Bucket, tenants TenantLimits) *scheduler {
 	if limit == nil { // none until the vendor refuses
 		limit = quota.Local(quota.Limit{Name: cfg.Sink, Rate: rate.Inf, Burst: cfg.Concurrency})
 	}
+	if tenants == nil {
+		tenants = noTenantLimits{cfg.TenantConcurrency}
+	}
 	s := &scheduler{
-		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit,
+		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit, tenantLimits: tenants,
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
 		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints), apart: len(endpoints) > 0,
 		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"holdfast.internal"
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/quota"
@@ -36,10 +38,31 @@ func breakerConfig() breaker.Config {
 	return breaker.Config{MinOutcomes: 20, Share: 0.9, InRow: 8, Jitter: rand.Float64}
 }
 
+// TenantLimits are the limits of tenants, made as tenants come. There may be
+// thousands, most of which send now and then.
+type TenantLimits interface {
+	// Limit returns the bucket of a tenant that has something to send.
+	Limit(tenant string) *quota.Bucket
+	// Forget gives up a bucket that Limit returned, and that was full or gives
+	// no tokens before it is known how many there are.
+	Forget(*quota.Bucket)
+}
+
+// noTenantLimits limit a tenant when its vendor says so.
+type noTenantLimits struct{ burst int }
+
+// Limit implements [TenantLimits].
+func (l noTenantLimits) Limit(tenant string) *quota.Bucket {
+	return quota.Local(quota.Limit{Name: tenant, Rate: rate.Inf, Burst: l.burst})
+}
+
+// Forget implements [TenantLimits].
+func (noTenantLimits) Forget(*quota.Bucket) {}
+
 // idle reports whether nothing would be lost by forgetting the tenant.
 func (t *tenant) idle(now time.Time) bool {
 	return t.queue.len() == 0 && t.flying == 0 && !t.hold.until.After(now) &&
-		(t.breaker == nil || t.breaker.State() == breaker.Closed)
+		(t.breaker == nil || t.breaker.State() == breaker.Closed) && t.limit != nil && t.limit.Full(now)
 }
 
 // allowed reports whether the tenant may send now; wait is when to ask again,

@@ -128,7 +128,7 @@ func (s *scheduler) tenantOf(name string) *tenant {
 		tn = &tenant{name: name, seats: s.cfg.Concurrency}
 		if s.cfg.tenanted() {
 			tn.seats = s.cfg.TenantConcurrency
-			tn.limit = s.cfg.tenantLimit(name)
+			tn.limit = s.tenantLimits.Limit(name)
 		}
 		if !s.cfg.EveryFailureSpends {
 			tn.breaker = breaker.New(breakerConfig(), tn.seats)
@@ -142,11 +142,12 @@ func (s *scheduler) tenantOf(name string) *tenant {
 const maxIdleTenants = 1024
 
 func (s *scheduler) forgetTenants(now time.Time) {
-	if len(s.tenants) <= maxIdleTenants {
+	if len(s.tenants) <= maxIdleTenants { // so there is more than one, and each has a limit
 		return
 	}
 	for name, tn := range s.tenants {
 		if tn.idle(now) {
+			s.tenantLimits.Forget(tn.limit)
 			delete(s.tenants, name)
 		}
 	}

@@ -44,6 +44,8 @@ type Deps struct {
 	Limit *quota.Bucket
 	// Endpoints are the buckets of single endpoints, by name; an endpoint without one has no limit.
 	Endpoints map[string]*quota.Bucket
+	// Tenants has the limits of tenants; nil for none until the vendor refuses.
+	Tenants TenantLimits
 	// Receipts is a client to write receipts with; nil for none.
 	Receipts *kgo.Client
 	Log      *zap.Logger
@@ -96,7 +98,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		name:     cmp.Or(cfg.Instance, strconv.FormatUint(rand.Uint64(), 36)), //nolint:gosec // a name, no secret
 		deps:     deps,
 		log:      deps.Log.With(zap.String("sink", cfg.Sink)),
-		sched:    newScheduler(cfg, deps.Limit, deps.Endpoints),
+		sched:    newScheduler(cfg, deps.Limit, deps.Endpoints, deps.Tenants),
 		meters:   deps.Metrics.of(cfg),
 		commits:  make(chan struct{}, 1),
 		measure:  make(chan struct{}, 1),

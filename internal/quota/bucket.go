@@ -74,6 +74,15 @@ func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
 	return b.ask(latest(now), n, (*tokens).has)
 }
 
+// Full reports whether a bucket holds its burst: nothing of the limit has been
+// used of late.
+func (b *Bucket) Full(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(now)
+	return b.unlimited() || b.tokens.full(now)
+}
+
 func latest(now time.Time) time.Time {
 	if t := time.Now(); t.After(now) {
 		return t

@@ -106,11 +106,24 @@ func (g *granter) act(now time.Time, b *board) *message {
 	g.ruled, g.pending = now, false
 	r := &round{N: g.round}
 	if !now.Before(g.from) {
-		for _, name := range b.limits(now) {
+		names := b.limits(now)
+		for _, name := range names {
 			r.Grants = append(r.Grants, g.divide(now, name, b)...)
 		}
+		g.forget(now, names)
 	}
 	return &message{From: g.id, Round: r}
+}
+
+// forget forgets the limits that nobody has any more and nobody may be using.
+func (g *granter) forget(now time.Time, names []string) {
+	maps.DeleteFunc(g.limits, func(name string, l *granted) bool {
+		if _, asked := slices.BinarySearch(names, name); asked {
+			return false
+		}
+		l.ledger.expire(now)
+		return len(l.ledger.held) == 0
+	})
 }
 
 // divide grants one limit: to those whose demand is new, and to those whose

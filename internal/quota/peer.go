@@ -48,7 +48,7 @@ func newPeer(id string, term time.Duration) *peer {
 
 // add makes a bucket, or returns the one of that name with another share added.
 func (p *peer) add(l Limit, share func() float64) *Bucket {
-	i, ok := slices.BinarySearchFunc(p.buckets, l.Name, func(b *Bucket, name string) int { return cmp.Compare(b.limit.Name, name) })
+	i, ok := p.find(l.Name)
 	if !ok {
 		p.buckets = slices.Insert(p.buckets, i, newBucket(l))
 	}
@@ -57,6 +57,17 @@ func (p *peer) add(l Limit, share func() float64) *Bucket {
 	defer b.mu.Unlock()
 	b.shares = append(b.shares, share)
 	return b
+}
+
+// remove forgets a bucket. What it was granted ends by itself.
+func (p *peer) remove(b *Bucket) {
+	if i, ok := p.find(b.limit.Name); ok && p.buckets[i] == b {
+		p.buckets = slices.Delete(p.buckets, i, i+1)
+	}
+}
+
+func (p *peer) find(name string) (i int, ok bool) {
+	return slices.BinarySearchFunc(p.buckets, name, func(b *Bucket, name string) int { return cmp.Compare(b.limit.Name, name) })
 }
 
 // tick returns what is to be written now.
@@ -188,10 +199,8 @@ func (p *peer) agree(now time.Time, d *demand) {
 }
 
 func (p *peer) bucket(name string) *Bucket {
-	for _, b := range p.buckets {
-		if b.limit.Name == name {
-			return b
-		}
+	if i, ok := p.find(name); ok {
+		return p.buckets[i]
 	}
 	return nil
 }

@@ -114,6 +114,13 @@ func (s *Shares) Bucket(l Limit, share func() float64) *Bucket {
 	return s.peer.add(l, share)
 }
 
+// Forget gives up a bucket that nobody uses any more. Its name had one caller.
+func (s *Shares) Forget(b *Bucket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peer.remove(b)
+}
+
 // Run shares until ctx ends, then gives back what it holds.
 func (s *Shares) Run(ctx context.Context) error {
 	var loops sync.WaitGroup

@@ -84,6 +84,12 @@ func (t *tokens) has(now time.Time, n float64) (bool, time.Duration) {
 	return false, t.lack(now, n)
 }
 
+// full reports whether the tokens are as many as may be, save for a rest that
+// arithmetic leaves.
+func (t *tokens) full(now time.Time) bool {
+	return t.limiter.TokensAt(t.later(now)) >= float64(t.limiter.Burst())-1
+}
+
 func (t *tokens) lack(now time.Time, n float64) time.Duration {
 	cost := costOf(n)
 	if cost > t.limiter.Burst() || t.share.none() {

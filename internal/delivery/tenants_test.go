@@ -1,0 +1,145 @@
+//go:build synctests
+
+package delivery
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"holdfast.internal/internal/kafka"
+	"holdfast.internal/internal/quota"
+	"holdfast.internal/internal/vendorsim"
+	"holdfast.internal/sinks"
+)
+
+// eachTenant gives every tenant a limit of its own, shared where there is
+// somebody to share with.
+type eachTenant struct {
+	limit  quota.Limit
+	shares *quota.Shares
+	share  func() float64
+}
+
+func (e *eachTenant) Limit(tenant string) *quota.Bucket {
+	l := e.limit
+	l.Name = tenant
+	if e.shares == nil {
+		return quota.Full(l)
+	}
+	return e.shares.Bucket(l, e.share)
+}
+
+func (e *eachTenant) Forget(b *quota.Bucket) {
+	if e.shares != nil {
+		e.shares.Forget(b)
+	}
+}
+
+// tenanted starts a replica that shares the limit of each tenant; what it
+// returns stops it.
+func (f *fleet) tenanted(l quota.Limit, seen map[string]*counted) (stop func()) {
+	f.t.Helper()
+	shares, err := quota.New(quota.Config{Kafka: f.opts, Log: zap.NewNop()})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	sink := sinks.Func(func(_ context.Context, a *sinks.Attempt) error {
+		f.mu.Lock()
+		seen[a.Event.Header("tenant")].add(time.Since(f.began), 1)
+		f.mu.Unlock()
+		pass(30 * time.Millisecond)
+		return nil
+	})
+	cfg := fleetConfig()
+	cfg.TenantHeader = "tenant"
+	var worker *Worker
+	reg := prometheus.NewRegistry()
+	worker, err = New(cfg, Deps{
+		Sink: sink, Open: openAny, Kafka: f.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
+		Tenants: &eachTenant{l, shares, func() float64 { return worker.Share() }},
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = shares.Run(ctx) })
+	running.Go(func() {
+		if err := worker.Run(ctx); err != nil {
+			f.t.Error(err)
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// TestP6ReplicasKeepTheLimitOfEachTenant, also while one joins and one leaves.
+// All of one tenant's records are in one partition, the other's in all.
+func TestP6ReplicasKeepTheLimitOfEachTenant(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst, events = 20, 5, 2000
+	inFleet(t, vendorsim.Options{}, func(f *fleet) {
+		seen := map[string]*counted{"one": {}, "all": {}}
+		for i := range events {
+			for tenant, partition := range map[string]int32{"one": 0, "all": int32(i % fleetPartitions)} {
+				id := tenant + strconv.Itoa(i)
+				f.client.Produce(f.t.Context(), &kgo.Record{
+					Topic: source, Partition: partition, Key: []byte(id), Value: []byte{0},
+					Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(id)}, {Key: "tenant", Value: []byte(tenant)}},
+				}, nil)
+			}
+		}
+		if err := f.client.Flush(f.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		limit := quota.Limit{Rate: perSecond, Burst: burst}
+		leaves := f.tenanted(limit, seen)
+		defer f.tenanted(limit, seen)()
+		pass(20 * time.Second)
+		defer f.tenanted(limit, seen)()
+		pass(40 * time.Second)
+		leaves()
+		pass(20 * time.Second)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for tenant, c := range seen {
+			c.keeps(t, "tenant "+tenant, perSecond, burst)
+			used := c.sum(30*time.Second, 60*time.Second) / (30 * perSecond)
+			t.Logf("tenant %s: %.3f of its limit used while nobody came or went, %.3f in all", tenant, used, c.sum(0, 80*time.Second)/(80*perSecond))
+			if used < 0.95 {
+				t.Errorf("tenant %s: %.3f of its limit used", tenant, used)
+			}
+		}
+	})
+}
+
+// TestP6ATenantThatIsForgottenGetsNoSecondBurst: there are more tenants than
+// are remembered, and what one has used stays used.
+func TestP6ATenantThatIsForgottenGetsNoSecondBurst(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(Config{Sink: "s", Source: source, TenantHeader: "tenant"}.withDefaults(), nil, nil,
+		&eachTenant{limit: quota.Limit{Rate: 1, Burst: 3}})
+	now := time.Now()
+	for i := range 2 * maxIdleTenants {
+		s.tenantOf(strconv.Itoa(i))
+	}
+	if ok, _ := s.tenantOf("7").limit.Take(now, 3); !ok {
+		t.Fatal("a tenant does not begin with its burst")
+	}
+	s.forgetTenants(now)
+	if len(s.tenants) > 2 {
+		t.Errorf("%d tenants are remembered for nothing", len(s.tenants))
+	}
+	if ok, _ := s.tenantOf("7").limit.Take(now, 1); ok {
+		t.Error("a tenant got more than its burst, since it was forgotten")
+	}
+}
