@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,7 +25,7 @@ func TestHelpShowsHow(t *testing.T) {
 			}
 		})
 		for line := range strings.Lines(c.Example) {
-			seen += typed(t, line)
+			seen += typed(t, line, true)
 		}
 		if c.Example == "" && !c.HasSubCommands() {
 			t.Errorf("%s has no example", c.CommandPath())
@@ -38,9 +40,32 @@ func TestHelpShowsHow(t *testing.T) {
 	}
 }
 
-// typed parses the commands of a line of examples, without running them, and
-// counts them.
-func typed(t *testing.T, line string) (n int) {
+// TestTheDocsShowCommandsThatExist: what runbooks and guides tell people to type
+// is parsed too.
+func TestTheDocsShowCommandsThatExist(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	pages, err := filepath.Glob("../../docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "../../README.md", "../../docs/delivery.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, shown := range regexp.MustCompile("(?m)^\\$ (holdfast .*)$|`(holdfast [^`]*\\s[^`]*)`").FindAllStringSubmatch(string(text), -1) {
+			seen += typed(t, strings.ReplaceAll(shown[1]+shown[2], "\n", " "), shown[1] != "")
+		}
+	}
+	if seen < 25 {
+		t.Errorf("%d commands were found", seen)
+	}
+}
+
+// typed parses the commands of a line, without running them, and counts them;
+// one that is not whole may want arguments.
+func typed(t *testing.T, line string, whole bool) (n int) {
 	t.Helper()
 	line, _, _ = strings.Cut(line, " #")
 	line = regexp.MustCompile(`\||[<>] \S+`).ReplaceAllString(regexp.MustCompile(`'[^']*'`).ReplaceAllString(line, "x"), "\n")
@@ -58,7 +83,7 @@ func typed(t *testing.T, line string) (n int) {
 		if err == nil && c.HasSubCommands() {
 			err = errVerb
 		}
-		if err == nil && c.Args != nil {
+		if err == nil && c.Args != nil && whole {
 			err = c.Args(c, c.Flags().Args())
 		}
 		if err != nil {

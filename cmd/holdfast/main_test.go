@@ -13,8 +13,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"holdfast.internal"
 	"holdfast.internal/internal/embedded"
 	"holdfast.internal/internal/vendorsim"
+	"holdfast.internal/producers/outbox"
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +32,8 @@ func TestMain(m *testing.M) {
 //	exits CODE CMD...   runs a command that must end with this exit code
 //	piped CMD | CMD     runs two commands joined by a pipe
 //	bury SINK TOPIC     writes the records of a topic to the dead letters of a sink
+//	insert FILE AGGREGATETYPE AGGREGATEID PAYLOAD
+//	                    writes a row into the outbox of a SQLite file
 //	settle SINK TOPIC   commits more of a topic for a sink than it will ever hold
 //
 // HOLDFAST_UPDATE_SCRIPTS=1 writes what is compared with cmp anew.
@@ -39,7 +43,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("HOLDFAST_UPDATE_SCRIPTS") != "",
 		Setup:         services,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"bury": bury, "exits": exits, "piped": piped, "settle": settleAll},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"bury": bury, "exits": exits, "insert": insertRow, "piped": piped, "settle": settleAll},
 	})
 }
 
@@ -97,6 +101,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+func insertRow(ts *testscript.TestScript, _ bool, args []string) {
+	box, err := outbox.Open(outbox.Config{DSN: holdfast.Secret("sqlite:" + ts.MkAbs(args[0]))})
+	ts.Check(err)
+	defer box.Close()
+	ts.Check(outbox.Insert(context.Background(), box.DB(), outbox.Event{AggregateType: args[1], AggregateID: args[2], Type: "t", Payload: []byte(args[3])}))
 }
 
 func piped(ts *testscript.TestScript, neg bool, args []string) {

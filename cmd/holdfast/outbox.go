@@ -56,9 +56,9 @@ func outboxCommand(g *globals) *cobra.Command {
 				{"id", func(f outbox.Failed) string { return f.ID }},
 				{"aggregatetype", func(f outbox.Failed) string { return f.AggregateType }},
 				{"aggregateid", func(f outbox.Failed) string { return f.AggregateID }},
-				{"created", func(f outbox.Failed) string { return f.CreatedAt }},
-				{"error", func(f outbox.Failed) string { return strings.ReplaceAll(f.Error, "\n", "; ") }},
-			})
+				{"created", func(f outbox.Failed) string { return g.written(f.CreatedAt) }},
+				{"error", func(f outbox.Failed) string { return firstRule(f.Error) }},
+			}, column[outbox.Failed]{"all errors", func(f outbox.Failed) string { return strings.ReplaceAll(f.Error, "\n", "; ") }})
 		}),
 	}
 	show.Flags().BoolVar(&failed, "failed", true, "refused rows; the only ones listed")
@@ -84,6 +84,24 @@ func outboxCommand(g *globals) *cobra.Command {
 		}),
 	}
 	return group("outbox", "Make and look at the outbox table", initialise, show, retry, status)
+}
+
+// written is [globals.when] of a time that the database wrote.
+func (g *globals) written(text string) string {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return text
+	}
+	return g.when(t)
+}
+
+// firstRule is the first of the rules that a row breaks, and how many more there are.
+func firstRule(text string) string {
+	first, more, _ := strings.Cut(text, "\n")
+	if more == "" {
+		return first
+	}
+	return fmt.Sprintf("%s (%d more: -o wide)", first, 1+strings.Count(more, "\n"))
 }
 
 // withOutbox opens the configured outbox for a command.
