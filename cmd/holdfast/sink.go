@@ -55,12 +55,11 @@ func sinkList(ctx context.Context, g *globals) error {
 	return list(g, rows, []column[sinkRow]{
 		{"sink", func(r sinkRow) string { return r.Sink }},
 		{"kind", func(r sinkRow) string { return r.Kind }},
-		{"in", func(r sinkRow) string { return r.In }},
 		{"workers", func(r sinkRow) string { return strconv.Itoa(r.Workers) }},
 		{"breaker", func(r sinkRow) string { return orDash(r.Breaker) }},
 		{"held", func(r sinkRow) string { return cmp.Or(r.Held, "-") }},
 		{"next", func(r sinkRow) string { return cmp.Or(r.Next, "-") }},
-	})
+	}, column[sinkRow]{"in", func(r sinkRow) string { return r.In }})
 }
 
 // resumeResult is what `sink resume` prints.
