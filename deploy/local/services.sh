@@ -79,11 +79,13 @@ start() {
   echo "$!" >"$state/$name.pid"
 }
 
-# await NAME PORT [SECONDS]: until the port answers.
+# await NAME PORT [SECONDS] [LINE]: until the port answers, and the log has the
+# line: a port that was free may be somebody else's by the time it is bound.
 await() {
-  local name=$1 port=$2 within=${3:-30}
+  local name=$1 port=$2 within=${3:-30} line=${4:-}
   for _ in $(seq $((within * 10))); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+    kill -0 "$(cat "$state/$name.pid")" 2>/dev/null || { tail -5 "$data/$name.log" >&2; die "$name has ended"; }
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && grep -q "$line" "$data/$name.log"; then return; fi
     sleep 0.1
   done
   tail -20 "$data/$name.log" >&2
@@ -186,7 +188,7 @@ up() {
   start_registry
   start_postgres
   start_kafka
-  await registry "$registry_port"
+  await registry "$registry_port" 60 "Listening on"
   for _ in $(seq 300); do
     curl -fs -o /dev/null "$registry_url/subjects" 2>/dev/null && break
     sleep 0.1
