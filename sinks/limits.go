@@ -10,19 +10,30 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// Limits reads what an answer says about the limits of the account:
-// RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers, its
-// older forms, X-RateLimit-Remaining with -Reset, and, where daily names a
-// field, how much of a daily quota is used ("api-usage=18/5000"). Of several
-// windows the tightest counts. What does not parse says nothing.
-func Limits(h http.Header, daily string, now time.Time) Advice {
+// Limits reads what answers say about the limits of the account.
+type Limits struct {
+	daily string // the field that tells of a daily quota; "" for none
+	count *regexp.Regexp
+}
+
+// NewLimits makes a reader. daily names a field that says how much of a daily
+// quota is used ("api-usage=18/5000"); "" for none.
+func NewLimits(daily string) *Limits {
+	return &Limits{daily: daily, count: regexp.MustCompile(`(\d{1,15}) ?/ ?(\d{1,15})`)}
+}
+
+// Read reads an answer: RateLimit and RateLimit-Policy of
+// draft-ietf-httpapi-ratelimit-headers, its older forms, X-RateLimit-Remaining
+// with -Reset, and the daily quota. Of several windows the tightest counts.
+// What does not parse says nothing.
+func (l *Limits) Read(h http.Header, now time.Time) Advice {
 	var a Advice
 	foreign := a.readPolicies(h["Ratelimit-Policy"])
 	if !a.readWindows(h["Ratelimit"], foreign) {
 		a.readReset(h, now)
 	}
-	if daily != "" {
-		a.readDaily(h.Get(daily))
+	if l.daily != "" {
+		a.readDaily(l.count.FindStringSubmatch(h.Get(l.daily)))
 	}
 	return a
 }
@@ -125,12 +136,11 @@ func (a *Advice) readReset(h http.Header, now time.Time) {
 	}
 }
 
-// readDaily reads the first used/max of a field.
-func (a *Advice) readDaily(value string) {
-	m := regexp.MustCompile(`(\d{1,15}) ?/ ?(\d{1,15})`).FindStringSubmatch(value)
-	if m == nil {
+// readDaily takes the first used/max of a field, if there was one.
+func (a *Advice) readDaily(count []string) {
+	if count == nil {
 		return
 	}
-	a.Used, _ = strconv.ParseFloat(m[1], 64)
-	a.Max, _ = strconv.ParseFloat(m[2], 64)
+	a.Used, _ = strconv.ParseFloat(count[1], 64)
+	a.Max, _ = strconv.ParseFloat(count[2], 64)
 }

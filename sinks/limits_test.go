@@ -36,7 +36,7 @@ func TestLimitsOfAnAnswer(t *testing.T) {
 			for k, v := range tt.header {
 				h.Set(k, v)
 			}
-			if got := Limits(h, "Sforce-Limit-Info", now); got != tt.want {
+			if got := NewLimits("Sforce-Limit-Info").Read(h, now); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -46,7 +46,7 @@ func TestLimitsOfAnAnswer(t *testing.T) {
 func TestADailyCountIsReadOnlyWhereItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Sforce-Limit-Info": {"api-usage=18/5000"}}
-	if got := Limits(h, "", time.Now()); got != (Advice{}) {
+	if got := NewLimits("").Read(h, time.Now()); got != (Advice{}) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -55,9 +55,10 @@ func FuzzLimits(f *testing.F) {
 	f.Add(`"default";r=0;t=30`, `"a";q=1;w=2`, "0", "30", "api-usage=18/5000")
 	f.Add(`limit=100, remaining=3, reset=5`, ``, "1", "1700000000", "1/0")
 	now := time.Unix(1_800_000_000, 0)
+	limits := NewLimits("Day")
 	f.Fuzz(func(t *testing.T, field, policy, left, reset, daily string) {
 		h := http.Header{"Ratelimit": {field}, "Ratelimit-Policy": {policy}, "X-Ratelimit-Remaining": {left}, "X-Ratelimit-Reset": {reset}, "Day": {daily}}
-		if a := Limits(h, "Day", now); !(a.Rate >= 0) || a.Reset < 0 || a.Reset > maxWait || !(a.Left >= 0) || !(a.Used >= 0) || !(a.Max >= 0) {
+		if a := limits.Read(h, now); !(a.Rate >= 0) || a.Reset < 0 || a.Reset > maxWait || !(a.Left >= 0) || !(a.Used >= 0) || !(a.Max >= 0) {
 			t.Fatalf("%v: %+v", h, a)
 		}
 	})

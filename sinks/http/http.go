@@ -34,7 +34,7 @@ type sink struct {
 	keyHeader string
 	quote     bool
 	timeout   time.Duration
-	daily     string // the field that tells what of a daily quota is used
+	limits    *sinks.Limits
 	now       func() time.Time
 	secrets   []string // masked where an answer repeats them
 }
@@ -52,7 +52,7 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 	s := &sink{
 		client: deps.HTTP, method: cfg.Method, target: target, static: staticHeader(cfg),
 		keyHeader: http.CanonicalHeaderKey(cfg.Idempotency.Header), quote: cfg.Idempotency.Quote,
-		timeout: cfg.Timeout, daily: deps.DailyHeader, now: deps.Now,
+		timeout: cfg.Timeout, limits: sinks.NewLimits(deps.DailyHeader), now: deps.Now,
 		secrets: []string{cfg.Auth.Bearer.Reveal(), cfg.Auth.Password.Reveal(), cfg.Auth.Value.Reveal()},
 	}
 	if s.method == "" {
@@ -87,7 +87,7 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err != nil {
 		return err
 	}
-	a.Hear(sinks.Limits(answer.Header, s.daily, s.now()))
+	a.Hear(s.limits.Read(answer.Header, s.now()))
 	return s.judge(a, body, answer)
 }
 
