@@ -225,23 +225,24 @@ func TestP5AVendorThatNamesNoNumberIsFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		limit    *quota.Limit
 		replicas int
+		settles  time.Duration
 		share    float64 // of the requests that is refused, at most
 		used     float64 // at least
 	}{
-		"no limit configured": {nil, 1, 0.01, 0.8},
-		// Each finds its part alone, and the load moves from one to another.
-		"no limit configured, three replicas": {nil, 3, 0.03, 0.1},
-		// Each sees a third of the refusals.
-		"five times as much, three replicas": {&quota.Limit{Name: "s", Rate: 5 * takes, Burst: takes}, 3, 0.02, 0.4},
+		"no limit configured": {nil, 1, time.Minute, 0.01, 0.8},
+		// Each finds its part alone; after half a minute two have sent what they
+		// had, and the third has to find the whole.
+		"no limit configured, three replicas": {nil, 3, 2 * time.Minute, 0.01, 0.5},
+		"five times as much, three replicas":  {&quota.Limit{Name: "s", Rate: 5 * takes, Burst: takes}, 3, time.Minute, 0.01, 0.8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inFleet(t, vendorsim.Options{Rate: takes}, func(f *fleet) {
-				f.produce(1000)
+				f.produce(1500)
 				for range c.replicas {
 					defer f.start(c.limit)()
 				}
-				pass(60 * time.Second)
+				pass(c.settles)
 				from := time.Since(f.began)
 				pass(time.Minute)
 				to := time.Since(f.began)
@@ -250,7 +251,7 @@ func TestP5AVendorThatNamesNoNumberIsFound(t *testing.T) {
 				storm := f.refused.sum(0, from) / f.counts.sum(0, from)
 				share := f.refused.sum(from, to) / f.counts.sum(from, to)
 				used := (f.counts.sum(from, to) - f.refused.sum(from, to)) / (to - from).Seconds() / takes
-				t.Logf("429 share %.2f %% in the first minute, %.2f %% after it; %.2f of the real limit used", 100*storm, 100*share, used)
+				t.Logf("429 share %.2f %% until it has settled, %.2f %% after it; %.2f of the real limit used", 100*storm, 100*share, used)
 				if storm == 0 {
 					t.Error("no refusal: nothing was shown")
 				}

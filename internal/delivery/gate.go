@@ -21,10 +21,15 @@ type gate struct {
 	tenant *tenant
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
-	credit   float64
-	endpoint string    // of the last request
-	spent    float64   // tokens of requests of the call under way
-	clock    *patience // of the call under way
+	credit float64
+	sent   sent      // the request of the call under way that was not answered yet
+	clock  *patience // of the call under way
+}
+
+// sent is a request that was paid for; of no cost, it is none.
+type sent struct {
+	endpoint *quota.Bucket // nil for none
+	cost     float64
 }
 
 // gateOf makes the gate of a task that was picked.
@@ -104,40 +109,47 @@ func (g *gate) enter(ctx context.Context) error {
 		}
 		g.credit = 1
 	}
-	g.spent = 0
+	g.sent = sent{}
 	return nil
 }
 
-// answered tells the limits what a call showed: how many of its requests the
-// vendor took, or that it takes no more and does not say how much it would.
+// answered tells the limits how the last request of a call ended; those before
+// it were taken.
 func (g *gate) answered(err error) {
-	if g.spent == 0 { // a sink that asked for nothing has made the one request that was paid for it
-		g.spent, g.credit = g.credit, 0
+	if g.sent.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
+		g.sent.cost, g.credit = g.credit, 0
 	}
-	took := g.spent
 	var throttle *holdfast.ThrottledError
 	switch verdict, f := holdfast.Judge(err); {
-	case verdict == holdfast.VerdictDelivered, errors.Is(err, errLimited):
+	case verdict == holdfast.VerdictDelivered:
+		g.taken()
 	case errors.As(err, &throttle):
-		took--
-		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord {
-			defer g.scoped(throttle.Scope).Refused()
+		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.sent.cost > 0 {
+			g.scoped(throttle.Scope).Refused(g.sent.cost)
 		}
-	case f.Status == 0:
-		took-- // nobody answered
+	case f.Status != 0: // else nobody answered
+		g.taken()
 	}
-	if took > 0 {
-		g.account().Accepted(took)
+}
+
+// taken tells all limits of a request that the vendor took it.
+func (g *gate) taken() {
+	if g.sent.cost == 0 {
+		return
 	}
+	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.sent.endpoint} {
+		if b != nil {
+			b.Accepted(g.sent.cost)
+		}
+	}
+	g.sent = sent{}
 }
 
 // scoped is the bucket that a throttle is about.
 func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
 	switch {
-	case scope == holdfast.ScopeEndpoint && g.endpoint != "":
-		g.sched.mu.Lock()
-		defer g.sched.mu.Unlock()
-		return g.sched.endpoint(g.endpoint)
+	case scope == holdfast.ScopeEndpoint && g.sent.endpoint != nil:
+		return g.sent.endpoint
 	case scope == holdfast.ScopeTenant:
 		return g.account()
 	}

@@ -25,8 +25,9 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	g.taken() // or no further one would be made
 	r := request{gate: g, cost: cost}
-	if g.endpoint = endpoint; endpoint != "" {
+	if endpoint != "" {
 		r.endpoint = s.endpoint(endpoint)
 	}
 	if s.holdOf(g.tenant, now) <= 0 && s.spend(&r, now) == nil {
@@ -104,7 +105,7 @@ func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 		}
 	}
 	g.credit = max(0, g.credit-r.cost)
-	g.spent += r.cost
+	g.sent = sent{endpoint: r.endpoint, cost: r.cost}
 	return nil
 }
 

@@ -23,9 +23,9 @@ type Bucket struct {
 
 	mu      sync.Mutex
 	vendor  vendorSays
-	ceiling share     // the limit, lowered by the vendor
-	agreed  share     // what the others know of it
-	fell    time.Time // when agreed did
+	ceiling share // the limit, lowered by the vendor
+	agreed  share // what the others know of it
+	answers tally // of the vendor, to this process, since it began
 	shares  []func() float64
 	tokens  *tokens
 	meter   meter
@@ -36,6 +36,7 @@ type Bucket struct {
 	share   share // while granted lives
 	by      string
 	round   uint64
+	climbed float64 // the granter's ceiling for all, in tokens per second; 0 for none
 	static  lease
 }
 
@@ -95,7 +96,6 @@ func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	defer b.mu.Unlock()
 	if ok, wait = b.ask(now, n, (*tokens).take); ok {
 		b.meter.took(now, n)
-		b.vendor.climb.use(now, n)
 		b.waits.end(now)
 	}
 	return ok, wait
@@ -146,7 +146,7 @@ func (b *Bucket) look(now time.Time) {
 	case b.granted.live(now):
 		b.tokens.set(now, b.share.atMost(b.ceiling))
 	case b.static.live(now):
-		part := b.ceiling.atMost(b.agreed).times(b.fraction())
+		part := b.ceiling.atMost(b.agreed).capped(b.climbed).times(b.fraction())
 		if part.Rate < b.tokens.share.Rate {
 			b.tokens.lower(now, part)
 			return
@@ -167,17 +167,19 @@ func (b *Bucket) fraction() float64 {
 }
 
 // grant puts the share of a round in the place of what was there.
-func (b *Bucket) grant(now time.Time, by string, round uint64, s share, until lease) {
+func (b *Bucket) grant(now time.Time, by string, round uint64, g grant, until lease) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look(now)
 	if by == b.by && round <= b.round {
 		return
 	}
+	s := g.Share
 	if shrinks := s.Rate < b.share.Rate || s.Burst < b.share.Burst; shrinks {
 		b.urgent = true // others wait for it
 	}
 	b.by, b.round, b.share, b.granted, b.static = by, round, s, until, lease{}
+	b.climbed = g.Ceiling
 	b.look(now)
 }
 
@@ -202,9 +204,6 @@ func (b *Bucket) drop(now time.Time) {
 func (b *Bucket) agree(total share) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if total.Rate < b.agreed.Rate {
-		b.fell = time.Now()
-	}
 	b.agreed = total
 }
 
@@ -227,7 +226,7 @@ func (b *Bucket) want(now time.Time) want {
 	defer b.mu.Unlock()
 	b.lower(now)
 	b.urgent = false
-	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round}
+	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
 	return w
 }

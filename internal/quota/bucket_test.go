@@ -145,14 +145,14 @@ func TestAStoppedProcessHasNoShare(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newBucket(Limit{Rate: 100, Burst: 10})
-	b.grant(now.Add(-time.Second), "g", 1, share{Rate: 100, Burst: 10}, lease{asked: now.Add(-time.Second), term: Term})
+	b.grant(now.Add(-time.Second), "g", 1, grant{Share: share{Rate: 100, Burst: 10}}, lease{asked: now.Add(-time.Second), term: Term})
 	if ok, _ := b.take(now, 1); !ok {
 		t.Fatal("no token of a live share")
 	}
 	if ok, _ := b.take(now.Add(Term), 1); ok {
 		t.Error("a token of a share that has ended")
 	}
-	b.grant(now.Add(2*Term), "g", 2, share{Rate: 100, Burst: 10}, lease{asked: now.Add(2 * Term), term: Term})
+	b.grant(now.Add(2*Term), "g", 2, grant{Share: share{Rate: 100, Burst: 10}}, lease{asked: now.Add(2 * Term), term: Term})
 	if ok, _ := b.take(now.Add(2*Term), 1); ok {
 		t.Error("the tokens of an ended share came back with the next one")
 	}

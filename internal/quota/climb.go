@@ -5,148 +5,123 @@ import (
 	"time"
 )
 
-// Shape of a climb, in steps: requests that the vendor took, and seconds.
 const (
-	climbFast = 100  // to nine tenths of what was too much
-	climbSlow = 1000 // to all of it; beyond, ever faster
-)
-
-const (
-	// climbPause lets the answers come in that were under way at a refusal: they
-	// tell nothing new.
+	// climbUnit requests after the bottom the ceiling is back at its plateau. Few
+	// requests say little, but for ever is too long: so it is after climbIdle.
+	climbUnit = 300
+	climbIdle = 30 * time.Minute
+	// climbDepth is the part of the plateau that is taken off at the bottom, and
+	// climbShade how far below the rate that was too much the plateau is.
+	climbDepth = 0.3
+	climbShade = 0.95
+	// climbPause lets the answers come in that were under way at a cut: they
+	// tell nothing new. A first cut waits as long, to see what is sent.
 	climbPause = time.Second
-	// climbMemory is how long use is remembered: e-fold in 2 s.
-	climbMemory = 2 * time.Second
-	// climbShare of the last requests, and climbFew of them at least, must have
-	// been refused before anything is cut, and climbWindow is how many requests
-	// that is taken over: fewer refusals than a limit costs are none.
-	climbShare  = 0.02
-	climbFew    = 3
-	climbWindow = 256
-	// climbTold is how many requests, and climbLong how much time, tell at what
-	// rate they were taken, and not only that a burst was.
-	climbTold = 20
-	climbLong = 5 * time.Second
-	// climbFall is the most that one cut takes of the rate that was too much
-	// before: what is used may be low for other reasons.
-	climbFall = 0.7
-	// climbDeaf is for how long refusals that no rate explains are not listened to.
-	climbDeaf = 5 * time.Minute
-	// climbNoise is the part of the requests that must be taken meanwhile.
-	climbNoise = 0.8
-	// climbLeast is what a first cut leaves at least, in tokens per second: on a
-	// quiet sink use says nothing about the limit.
-	climbLeast = 1
+	// climbBottom is how many requests the bottom lasts, and climbLoud the most
+	// that may be refused there for another reason than the rate; less than
+	// climbQuiet cannot be seen.
+	climbBottom = 60
+	climbLoud   = 0.2
+	climbQuiet  = 0.001
+	// climbRise above twice the noise is a share of refusals that is too much,
+	// and climbSure the logarithm of how much likelier that must be than the
+	// noise: two refusals within 45 requests are, where there is none.
+	climbRise = 0.03
+	climbSure = 5.5
+	// climbDense is how many requests a second tell anything: more than that
+	// weigh as much together, so that answers can keep up with a climb.
+	climbDense = 100
 )
 
-// climb looks for the rate of a vendor that refuses and says no number:
-// additive increase, multiplicative decrease. When more than a few requests
-// are refused, what is used is halved. Most of the rest comes back soon, the
-// last tenth slowly, since the limit is likely to be there: a few refusals in
-// a thousand requests are what is paid for knowing it. Counting requests, not
-// time alone, makes that hold for fast vendors and slow ones. A vendor that
-// refuses below a rate which it took a moment ago has other reasons than the
-// rate: it comes back, and such refusals are not listened to for a while. The
-// zero value has no ceiling.
+// climb finds the rate of a vendor that refuses and names no number. Its
+// ceiling is that of TCP CUBIC: after a cut 0.7 of a plateau, back there within
+// 300 requests, flat around it, for the limit is likely to be near, and faster
+// and faster beyond. At the bottom, where the rate is no reason any more, it
+// measures which share is refused all the same, the noise; or cuts again if
+// that is more than a fifth. From there on it is cut when the share has risen
+// above the noise, which Page's test (CUSUM) tells from chance. So refusals
+// that no rate explains cost a cut or two and then nothing, and a limit costs
+// some two refusals in each climb, 5 in 1,000 requests, however fast the vendor
+// is. The next plateau is a little below the rate that was too much, less what
+// was refused of it. A vendor that took nothing since the last cut is no matter
+// of the rate: nothing is cut. The zero value has no ceiling.
 type climb struct {
-	much  float64 // tokens per second that were too much; 0 for no refusal so far
-	cut   time.Time
-	steps float64 // taken since the cut
-
-	took float64 // since much changed
-
-	yes, no float64 // of the last requests
-
-	origin float64   // what was too much at first, in a row of cuts without a climb between them
-	safe   float64   // tokens per second that the vendor took between two of them
-	deaf   time.Time // refusals are not listened to until then, unless they are many
-
-	used  float64 // tokens, decaying
-	last  time.Time
-	began time.Time
+	plateau float64   // tokens per second; 0 for no ceiling
+	cut     time.Time // the last one, or when counting began
+	counts  tally     // since then
+	bottom  bool      // the noise is being measured
+	noise   float64   // share of the requests
+	doubt   float64   // that what is refused is noise
+	flow    flow
 }
 
 // ceiling is in tokens per second.
 func (c *climb) ceiling(now time.Time) float64 {
-	if c.much == 0 {
+	if c.plateau == 0 {
 		return math.Inf(1)
 	}
-	steps := c.climbed(now)
-	switch {
-	case steps < climbFast:
-		return c.much * (0.5 + 0.4*steps/climbFast)
-	case steps < climbSlow:
-		return c.much * (0.9 + 0.1*(steps-climbFast)/(climbSlow-climbFast))
-	}
-	beyond := (steps - climbSlow) / climbSlow
-	return c.much * (1 + beyond*beyond)
+	return c.plateau * (1 + climbDepth*math.Pow(c.way(now)-1, 3))
 }
 
-func (c *climb) climbed(now time.Time) float64 { return c.steps + max(0, now.Sub(c.cut).Seconds()) }
-
-// accepted notes tokens that the vendor took of all processes together.
-func (c *climb) accepted(n float64) {
-	c.steps += n
-	c.took += n
-	c.yes += n
-	c.forget()
+// way is how far the climb has come: 1 is the plateau.
+func (c *climb) way(now time.Time) float64 {
+	return max(0, c.counts.Took-climbBottom)/climbUnit + max(0, now.Sub(c.cut).Seconds())/climbIdle.Seconds()
 }
 
-func (c *climb) forget() {
-	if c.yes+c.no > climbWindow {
-		c.yes, c.no = c.yes/2, c.no/2
+// resume begins at the plateau of another that was told last.
+func (c *climb) resume(now time.Time, ceiling float64) {
+	if c.plateau == 0 && ceiling > 0 {
+		*c = climb{plateau: ceiling, cut: now, counts: tally{Took: climbBottom + climbUnit}, flow: c.flow}
 	}
 }
 
-// refused halves what all use, in tokens per second, if enough was refused;
-// before is the ceiling that was too high.
-func (c *climb) refused(now time.Time, used, before float64) {
-	if c.much > 0 && now.Sub(c.cut) < climbPause {
+// hear takes in what the vendor answered since the last time, all who share
+// the limit together. limit is what they keep to otherwise, in tokens per second.
+func (c *climb) hear(now time.Time, t tally, limit float64) {
+	c.flow.add(now, t)
+	if c.cut.IsZero() {
+		c.cut = now
+	}
+	if now.Sub(c.cut) < climbPause {
 		return
 	}
-	c.no++
-	part := c.yes / (c.yes + c.no)
-	c.forget()
-	switch {
-	case c.no < climbFew, c.no < climbShare*(c.yes+c.no):
-		return
-	case now.Before(c.deaf) && part > climbNoise:
-		return
-	}
-	switch again := c.much > 0 && c.climbed(now) < climbSlow; {
-	case !again:
-		c.origin, c.safe = min(max(used, c.much), before), 0
-	case c.took >= climbTold && now.Sub(c.cut) >= climbLong:
-		c.safe = max(c.safe, c.took/now.Sub(c.cut).Seconds())
-	}
-	if baseless := before < climbFall*c.safe; baseless {
-		c.much, c.cut, c.steps, c.deaf = c.origin, now, climbSlow, now.Add(climbDeaf)
-	} else {
-		least := min(climbLeast, before/2)
-		c.much, c.cut, c.steps = min(max(used, least, climbFall*c.much), before), now, 0
-	}
-	c.took, c.yes, c.no = 0, 0, 0
-}
-
-// use notes tokens that this process takes.
-func (c *climb) use(now time.Time, n float64) {
-	if c.began.IsZero() {
-		c.began, c.last = now, now
-	}
-	c.decay(now)
-	c.used += n
-}
-
-func (c *climb) decay(now time.Time) {
-	if passed := now.Sub(c.last); passed > 0 {
-		c.used *= math.Exp(-passed.Seconds() / climbMemory.Seconds())
-		c.last = now
+	t = t.times(min(1, climbDense/c.flow.pace().requests))
+	c.counts = c.counts.plus(t)
+	if c.tooMuch(t) && c.counts.Took > 0 {
+		*c = climb{plateau: c.next(now, limit), cut: now, bottom: true, flow: c.flow}
 	}
 }
 
-// rate is what this process uses, in tokens per second.
-func (c *climb) rate(now time.Time) float64 {
-	c.decay(now)
-	seen := max(time.Second, now.Sub(c.began)).Seconds() / climbMemory.Seconds()
-	return c.used / climbMemory.Seconds() / (1 - math.Exp(-seen))
+// tooMuch reports whether the rate has to fall for what was heard.
+func (c *climb) tooMuch(t tally) bool {
+	if !c.bottom {
+		return c.doubts(t)
+	}
+	share := c.counts.share()
+	c.bottom = share > climbLoud || c.counts.requests() < climbBottom
+	if !c.bottom {
+		c.noise = share
+	}
+	return c.bottom && c.counts.requests() >= climbBottom
+}
+
+// next is the plateau after a cut.
+func (c *climb) next(now time.Time, limit float64) float64 {
+	high := min(limit, c.ceiling(now))
+	if sent := c.flow.pace().tokens; sent < high/2 { // the ceiling was not what kept it
+		high = sent
+	}
+	high *= max(0.8, 1-c.counts.share())
+	if c.plateau > 0 && c.way(now) > 1 { // the limit is between both
+		return min(climbShade*high, (c.plateau+high)/2)
+	}
+	return climbShade * high
+}
+
+// doubts weighs whether more is refused than the noise.
+func (c *climb) doubts(t tally) bool {
+	noise := max(climbQuiet, c.noise)
+	more := 2*noise + climbRise
+	c.doubt = max(0, c.doubt+t.Refused*math.Log(more/noise)+t.Took*math.Log((1-more)/(1-noise)))
+	return c.doubt >= climbSure
 }

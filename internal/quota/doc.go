@@ -82,7 +82,9 @@
 //	slots.go     whose turn it is when the burst is too small
 //	shares.go    all of it on Kafka
 //	vendor.go    what the vendor lets on about its limit
-//	climb.go     a limit that nobody told: halved when requests are refused, added back slowly
+//	climb.go     a limit that nobody told, found by the share of refusals
+//	flow.go      how much is sent
+//	tally.go     what the vendor answered
 //	waits.go     how long tokens are waited for
 //	metrics.go   what is shown of all that
 //	daily.go     a quota that a vendor counts per day

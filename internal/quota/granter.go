@@ -36,6 +36,8 @@ type granted struct {
 	ledger *ledger
 	slots  slots
 	told   map[string]told
+	heard  map[string]tally // the answers of each process, as it said last
+	climb  climb
 }
 
 // told is what a holder was granted last.
@@ -131,14 +133,17 @@ func (g *granter) forget(now time.Time, names []string) {
 func (g *granter) divide(now time.Time, name string, b *board) []grant {
 	l := g.limits[name]
 	if l == nil {
-		l = &granted{ledger: newLedger(), told: map[string]told{}}
+		l = &granted{ledger: newLedger(), told: map[string]told{}, heard: map[string]tally{}}
 		g.limits[name] = l
 	}
 	l.ledger.expire(now)
+	standing := b.askers(now, name)
 	total, _ := b.total(now, name)
+	ceiling := l.ceiling(now, total.Rate, standing)
+	total = total.capped(ceiling)
 	seqs, until := map[string]uint64{}, map[string]time.Time{}
 	var askers []asker
-	for id, s := range b.askers(now, name) {
+	for id, s := range standing {
 		seqs[id], until[id] = s.seq, s.read.Add(counted(g.term))
 		askers = append(askers, asker{id: id, want: min(s.Want, total.Rate), need: min(s.Need, total.Burst)})
 	}
@@ -159,7 +164,29 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 			continue
 		}
 		l.told[a.id] = t
-		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share})
+		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share, Ceiling: ceiling})
 	}
 	return grants
+}
+
+// ceiling is what the vendor's answers to all leave of the limit, in tokens per
+// second; 0 for no ceiling.
+func (l *granted) ceiling(now time.Time, limit float64, all map[string]standing) float64 {
+	var news tally
+	known := 0.0
+	heard := make(map[string]tally, len(all))
+	for id, s := range all {
+		if before, ok := l.heard[id]; ok {
+			news = news.plus(s.Answers.minus(before))
+		}
+		heard[id] = s.Answers
+		known = max(known, s.Ceiling)
+	}
+	l.heard = heard
+	l.climb.resume(now, known)
+	l.climb.hear(now, news, limit)
+	if c := l.climb.ceiling(now); c < limit {
+		return c
+	}
+	return 0
 }

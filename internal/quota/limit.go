@@ -46,6 +46,14 @@ func (s share) minus(o share) share {
 	return share{Rate: max(0, s.Rate-o.Rate), Burst: max(0, s.Burst-o.Burst)}
 }
 
+// capped lowers the rate to a ceiling; 0 is none.
+func (s share) capped(ceiling float64) share {
+	if ceiling > 0 {
+		s.Rate = min(s.Rate, ceiling)
+	}
+	return s
+}
+
 func (s share) times(f float64) share {
 	return share{Rate: s.Rate * f, Burst: s.Burst * f}
 }

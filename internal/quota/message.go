@@ -42,6 +42,11 @@ type want struct {
 	// By and Ack are the granter and the round whose share the writer runs on.
 	By  string `json:"by,omitempty"`
 	Ack uint64 `json:"ack,omitempty"`
+	// Answers is what the vendor answered to the writer since it began.
+	Answers tally `json:"answers,omitzero"`
+	// Ceiling is the last that the writer was told: a granter that is new goes
+	// on from there. 0 for none.
+	Ceiling float64 `json:"ceiling,omitempty"`
 }
 
 // round is what the granter gives. One without grants shows that it lives.
@@ -56,6 +61,9 @@ type grant struct {
 	Seq   uint64 `json:"seq"` // the demand
 	Limit string `json:"limit"`
 	Share share  `json:"share"`
+	// Ceiling is what the vendor's refusals leave of the limit, for all
+	// together, in tokens per second; 0 for no ceiling.
+	Ceiling float64 `json:"ceiling,omitempty"`
 }
 
 func (m *message) encode() []byte {

@@ -174,7 +174,7 @@ func (p *peer) take(now time.Time, by string, r *round) {
 		if g.To != p.id || !known || b == nil {
 			continue
 		}
-		b.grant(now, by, r.N, g.Share, lease{asked: asked, term: p.term})
+		b.grant(now, by, r.N, g, lease{asked: asked, term: p.term})
 	}
 }
 

@@ -15,7 +15,7 @@ type vendorSays struct {
 		until time.Time
 	}
 	daily *Daily // nil where it is not looked at
-	climb climb
+	climb climb  // of a bucket that is not shared; else the granter's counts
 }
 
 func newVendorSays(l Limit) vendorSays {
@@ -77,29 +77,26 @@ func (b *Bucket) SetUsed(used, limit float64) {
 	})
 }
 
-// Refused is told that the vendor takes no more and does not say how much it
-// would take. When it refuses more than a few of the last requests, half of
-// what is used is the ceiling, and that comes back as requests are
-// [Bucket.Accepted].
-func (b *Bucket) Refused() {
-	b.hear(func(now time.Time) {
-		before := min(b.ceiling.Rate, b.agreed.Rate)
-		if now.Sub(b.fell) < climbPause { // another replica said so first
-			return
-		}
-		all := before // is used where somebody waits for a token
-		if waits := now.Sub(b.meter.refused) < climbPause; !waits {
-			all = min(before, b.vendor.climb.rate(now)/b.part())
-		}
-		b.vendor.climb.refused(now, all, before)
-	})
-}
+// Accepted is told that the vendor took a request of n tokens, or refused it
+// for a reason that is not its limit.
+func (b *Bucket) Accepted(n float64) { b.answer(tally{Took: 1, Tokens: n}) }
 
-// Accepted is told that the vendor took n tokens' worth of requests.
-func (b *Bucket) Accepted(n float64) {
+// Refused is told that the vendor refused a request of n tokens for being too
+// much, and does not say how much it would take. Where a larger share of the
+// requests is refused than chance explains, the ceiling falls, for all
+// replicas, within a round; it comes back as requests are [Bucket.Accepted].
+func (b *Bucket) Refused(n float64) { b.answer(tally{Refused: 1, Tokens: n}) }
+
+// answer lets the granter know, or the bucket itself where nobody shares it.
+func (b *Bucket) answer(t tally) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.vendor.climb.accepted(n / b.part())
+	if b.local {
+		b.vendor.climb.hear(time.Now(), t, b.ceiling.Rate)
+		return
+	}
+	b.answers = b.answers.plus(t)
+	b.urgent = b.urgent || t.Refused > 0
 }
 
 func (b *Bucket) hear(what func(now time.Time)) {
@@ -109,13 +106,4 @@ func (b *Bucket) hear(what func(now time.Time)) {
 	b.look(now)
 	what(now)
 	b.look(now)
-}
-
-// part is which part of the limit this process has now, above 0: what it sees
-// of the vendor's patience is as much of the whole.
-func (b *Bucket) part() float64 {
-	if b.local || b.unlimited() || b.agreed.Rate <= 0 || b.tokens.share.Rate <= 0 {
-		return 1
-	}
-	return min(1, b.tokens.share.Rate/b.agreed.Rate)
 }
