@@ -17,6 +17,7 @@ type plan struct {
 	loads   []float64
 	costs   []float64
 	drops   float64
+	takes   float64 // part of the limit that the vendor takes, and says no number; 0 for all
 	mishaps []mishap
 }
 
@@ -94,6 +95,9 @@ func drawStall(p picker) plan {
 func (pl plan) run(bug func(*process, *message)) (*sim, error) {
 	s := newSim(pl.seed, pl.limit)
 	s.drops, s.bug = pl.drops, bug
+	if pl.takes > 0 {
+		s.takes = rate.NewLimiter(pl.limit.Rate*rate.Limit(pl.takes), 1)
+	}
 	for i, load := range pl.loads {
 		s.join(load, pl.costs[i])
 	}
@@ -155,6 +159,7 @@ func TestNothingOvershoots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := rapid.SampledFrom([]func(picker) plan{drawPlan, drawStall}).Draw(t, "kind of plan")
 		pl := draw(rapidly{t})
+		pl.takes = rapid.SampledFrom([]float64{0, 0, 0.5, 0.1}).Draw(t, "takes")
 		if _, err := pl.run(nil); err != nil {
 			t.Fatalf("%v\n%+v", err, pl)
 		}

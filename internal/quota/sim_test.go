@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // sim plays processes against each other over a log that delays and loses
@@ -23,6 +25,10 @@ type sim struct {
 	drops  float64                  // chance that a write is lost
 	bug    func(*process, *message) // changes a process before it reads m, or ticks (nil)
 	sent   int
+
+	takes    *rate.Limiter // less than the limit; nil for a vendor that takes all
+	noise    float64       // part of the requests that is refused by chance
+	answered tally
 }
 
 const partitionsOfSource = 12
@@ -234,8 +240,21 @@ func (s *sim) send(p *process, d time.Duration) error {
 		if err := s.vendor.accept(s.now, p.cost); err != nil {
 			return fmt.Errorf("%s sends too much: %w", p.id, err)
 		}
+		s.answer(p)
 	}
 	return nil
+}
+
+// answer is what the vendor says to one request.
+func (s *sim) answer(p *process) {
+	took := s.takes == nil || s.takes.AllowN(time.Unix(1e9, 0).Add(s.now), 1)
+	if took && (s.noise == 0 || s.rng.Float64() >= s.noise) {
+		p.bucket.Accepted(p.cost)
+		s.answered.Took++
+		return
+	}
+	p.bucket.Refused(p.cost)
+	s.answered.Refused++
 }
 
 // check adds up what all may use at this instant.
