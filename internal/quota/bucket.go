@@ -228,5 +228,8 @@ func (b *Bucket) want(now time.Time) want {
 	b.urgent = false
 	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
+	if b.vendor.daily != nil {
+		w.Day = b.vendor.daily.said(now)
+	}
 	return w
 }

@@ -21,7 +21,19 @@ type Daily struct {
 
 	mu        sync.Mutex
 	used, max float64
+	heard     time.Time
 }
+
+// count is what a vendor said, so many seconds ago.
+type count struct {
+	Used float64 `json:"used"`
+	Max  float64 `json:"max"`
+	Age  float64 `json:"age"`
+}
+
+// laterCount is how much newer another's count has to be than one's own. What
+// comes back over the topic has aged by the way, and is no news.
+const laterCount = time.Second
 
 // Parts of a daily quota.
 const (
@@ -57,7 +69,28 @@ func (d *Daily) SetUsed(used, limit float64) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.used, d.max = used, limit
+	d.used, d.max, d.heard = used, limit, time.Now()
+}
+
+// said is the last count; nil if none was heard.
+func (d *Daily) said(now time.Time) *count {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.max == 0 {
+		return nil
+	}
+	return &count{Used: d.used, Max: d.max, Age: now.Sub(d.heard).Seconds()}
+}
+
+// learn takes over what another replica has heard, if that is later: in the
+// reserve a replica hears for itself only once in several quarters of an hour.
+func (d *Daily) learn(now time.Time, c count) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := now.Add(-time.Duration(c.Age * float64(time.Second)))
+	if c.Max > 0 && c.Age >= 0 && at.Sub(d.heard) > laterCount {
+		d.used, d.max, d.heard = c.Used, c.Max, at
+	}
 }
 
 // Used is the part of the quota that is used, from 0; above 1 if a vendor lets

@@ -44,6 +44,8 @@ type want struct {
 	Ack uint64 `json:"ack,omitempty"`
 	// Answers is what the vendor answered to the writer since it began.
 	Answers tally `json:"answers,omitzero"`
+	// Day is the count of a daily quota as the writer knows it.
+	Day *count `json:"day,omitempty"`
 	// Ceiling is the last that the writer was told: a granter that is new goes
 	// on from there. 0 for none.
 	Ceiling float64 `json:"ceiling,omitempty"`

@@ -194,6 +194,9 @@ func (p *peer) agree(now time.Time, d *demand) {
 			if total, ok := p.board.total(now, w.Limit); ok {
 				b.agree(total)
 			}
+			if w.Day != nil {
+				b.learn(now, *w.Day)
+			}
 		}
 	}
 }

@@ -77,6 +77,16 @@ func (b *Bucket) SetUsed(used, limit float64) {
 	})
 }
 
+// learn takes in what another replica has heard of a daily quota.
+func (b *Bucket) learn(now time.Time, c count) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.vendor.daily != nil {
+		b.vendor.daily.learn(now, c)
+		b.look(now)
+	}
+}
+
 // Accepted is told that the vendor took a request of n tokens, or refused it
 // for a reason that is not its limit.
 func (b *Bucket) Accepted(n float64) { b.answer(tally{Took: 1, Tokens: n}) }
