@@ -177,6 +177,26 @@ func TestPoisonHarmsNobody(t *testing.T) {
 }
 
 // TestSkippedTombstones pass without a trace.
+// TestP8PoisonInANewPartition: the input has grown, and its dead letters have not yet.
+func TestP8PoisonInANewPartition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, nil)
+	if _, err := kadm.NewClient(w.client).CreatePartitions(t.Context(), 2, in); err != nil {
+		t.Fatal(err)
+	}
+	w.client.ForceMetadataRefresh()
+	w.start(w.runtime(Config{Instance: "a"}, processors.Func(upper), plain{}))
+	bad := w.putRecord(&kgo.Record{Topic: in, Partition: 3, Value: []byte("not avro")})
+	w.put(in, 3, good("after"))
+	if made := w.read(out, 1, 10*time.Second); !slicesEqual(bodies(made), "AFTER") {
+		t.Errorf("outputs %q", bodies(made))
+	}
+	raw := w.read(dead, 1, 10*time.Second)[0]
+	if letter := record.Read(raw, record.FromHoldfast); letter.Event.Origin != bad || raw.Partition != 1 {
+		t.Errorf("the letter of %s lies in partition %d and says %s", bad, raw.Partition, letter.Event.Origin)
+	}
+}
+
 func TestSkippedTombstones(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, nil)

@@ -108,13 +108,17 @@ func fenced(err error) bool {
 }
 
 // partitioner keeps the partition number of dead letters and places outputs by
-// key, as every other Kafka client does (murmur2).
+// key, as every other Kafka client does (murmur2). An input that has grown has
+// more partitions than its dead letters until topic apply was run; the numbers
+// beyond wrap, since a letter that has nowhere to go would stop its partition.
 type partitioner struct{}
 
 // ForTopic is for kgo.
 func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	if strings.HasPrefix(topic, topics.DeadLetters("")) {
-		return kgo.ManualPartitioner().ForTopic(topic)
+		return kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+			return func(r *kgo.Record, n int) int { return int(r.Partition) % n }
+		}).ForTopic(topic)
 	}
 	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 }
