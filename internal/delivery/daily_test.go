@@ -14,12 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
 
 	"holdfast.internal"
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/vendorsim"
 	"holdfast.internal/sinks"
@@ -71,34 +68,12 @@ func (f *fleet) quotaed(l quota.Limit, d *daily) (stop func()) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	shares, err := quota.New(quota.Config{Kafka: f.opts, Log: zap.NewNop()})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	var worker *Worker
-	open := func(context.Context, string, []byte, []holdfast.Header) (holdfast.Value, error) {
-		return sinktest.Value{Name: "v", Record: map[string]any{"id": "1"}}, nil
-	}
-	reg := prometheus.NewRegistry()
-	worker, err = New(fleetConfig(), Deps{
-		Sink: sink, Open: open, Kafka: f.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
-		Limit: shares.Bucket(l, func() float64 { return worker.Share() }),
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = shares.Run(ctx) })
-	running.Go(func() {
-		if err := worker.Run(ctx); err != nil {
-			f.t.Error(err)
+	return f.replica(fleetConfig(), func(deps *Deps, shares *quota.Shares, share func() float64) {
+		deps.Sink, deps.Limit = sink, shares.Bucket(l, share)
+		deps.Open = func(context.Context, string, []byte, []holdfast.Header) (holdfast.Value, error) {
+			return sinktest.Value{Name: "v", Record: map[string]any{"id": "1"}}, nil
 		}
 	})
-	return func() {
-		cancel()
-		running.Wait()
-	}
 }
 
 // spread writes n events evenly over all partitions.

@@ -100,32 +100,24 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// start starts a replica; what it returns stops it.
-func (f *fleet) start(l *quota.Limit) (stop func()) {
+// replica starts a worker with what fill gives it, beside what shares its
+// limits; what it returns stops both.
+func (f *fleet) replica(cfg Config, fill func(d *Deps, shares *quota.Shares, share func() float64)) (stop func()) {
 	f.t.Helper()
-	transport := &http.Transport{DialContext: f.network.DialContext}
-	sink, err := stripe.New(stripe.Config{BaseURL: "http://127.0.0.1:8080", Auth: stripe.Auth{APIKey: "sk_test_fleet"}},
-		sinks.Deps{Name: "s", HTTP: sinks.ClientOver(f.count(transport), 30*time.Second), Concurrency: 16})
+	shares, err := quota.New(quota.Config{Kafka: f.opts, Log: zap.NewNop()})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	var worker *Worker
-	deps := Deps{Sink: sink, Open: command, Kafka: f.opts, Log: zap.NewNop()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	if l != nil {
-		shares, err := quota.New(quota.Config{Kafka: f.opts, Log: zap.NewNop()})
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		deps.Limit = shares.Bucket(*l, func() float64 { return worker.Share() })
-		running.Go(func() { _ = shares.Run(ctx) })
-	}
 	reg := prometheus.NewRegistry()
-	deps.Metrics = NewMetrics(reg, kafka.NewCounters(reg))
-	if worker, err = New(fleetConfig(), deps); err != nil {
+	deps := Deps{Open: openAny, Kafka: f.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg))}
+	var worker *Worker
+	fill(&deps, shares, func() float64 { return worker.Share() })
+	if worker, err = New(cfg, deps); err != nil {
 		f.t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = shares.Run(ctx) })
 	running.Go(func() {
 		if err := worker.Run(ctx); err != nil {
 			f.t.Error(err)
@@ -134,6 +126,26 @@ func (f *fleet) start(l *quota.Limit) (stop func()) {
 	return func() {
 		cancel()
 		running.Wait()
+	}
+}
+
+// start starts a replica of Stripe's sink; what it returns stops it.
+func (f *fleet) start(l *quota.Limit) (stop func()) {
+	f.t.Helper()
+	transport := &http.Transport{DialContext: f.network.DialContext}
+	sink, err := stripe.New(stripe.Config{BaseURL: "http://127.0.0.1:8080", Auth: stripe.Auth{APIKey: "sk_test_fleet"}},
+		sinks.Deps{Name: "s", HTTP: sinks.ClientOver(f.count(transport), 30*time.Second), Concurrency: 16})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	leave := f.replica(fleetConfig(), func(d *Deps, shares *quota.Shares, share func() float64) {
+		d.Sink, d.Open = sink, command
+		if l != nil {
+			d.Limit = shares.Bucket(*l, share)
+		}
+	})
+	return func() {
+		leave()
 		transport.CloseIdleConnections()
 	}
 }

@@ -5,15 +5,11 @@ package delivery
 import (
 	"context"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
 
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/vendorsim"
 	"holdfast.internal/sinks"
@@ -45,41 +41,18 @@ func (e *eachTenant) Forget(b *quota.Bucket) {
 // tenanted starts a replica that shares the limit of each tenant; what it
 // returns stops it.
 func (f *fleet) tenanted(l quota.Limit, seen map[string]*counted) (stop func()) {
-	f.t.Helper()
-	shares, err := quota.New(quota.Config{Kafka: f.opts, Log: zap.NewNop()})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	sink := sinks.Func(func(_ context.Context, a *sinks.Attempt) error {
-		f.mu.Lock()
-		seen[a.Event.Header("tenant")].add(time.Since(f.began), 1)
-		f.mu.Unlock()
-		pass(30 * time.Millisecond)
-		return nil
-	})
 	cfg := fleetConfig()
 	cfg.TenantHeader = "tenant"
-	var worker *Worker
-	reg := prometheus.NewRegistry()
-	worker, err = New(cfg, Deps{
-		Sink: sink, Open: openAny, Kafka: f.opts, Log: zap.NewNop(), Metrics: NewMetrics(reg, kafka.NewCounters(reg)),
-		Tenants: &eachTenant{l, shares, func() float64 { return worker.Share() }},
+	return f.replica(cfg, func(d *Deps, shares *quota.Shares, share func() float64) {
+		d.Tenants = &eachTenant{l, shares, share}
+		d.Sink = sinks.Func(func(_ context.Context, a *sinks.Attempt) error {
+			f.mu.Lock()
+			seen[a.Event.Header("tenant")].add(time.Since(f.began), 1)
+			f.mu.Unlock()
+			pass(30 * time.Millisecond)
+			return nil
+		})
 	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = shares.Run(ctx) })
-	running.Go(func() {
-		if err := worker.Run(ctx); err != nil {
-			f.t.Error(err)
-		}
-	})
-	return func() {
-		cancel()
-		running.Wait()
-	}
 }
 
 // TestP6ReplicasKeepTheLimitOfEachTenant, also while one joins and one leaves.
