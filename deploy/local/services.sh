@@ -46,10 +46,12 @@ find_java() {
 download() {
   command -v mvn >/dev/null || die "Maven is missing"
   mkdir -p "$cache"
-  if [ ! -f "$cache/kafka/.done" ]; then
+  # What was downloaded for another pom.xml is not this one's.
+  if ! cmp -s "$here/pom.xml" "$cache/kafka/.done"; then
     say "downloading Kafka 4.3.1"
+    rm -rf "$cache/kafka"
     (cd "$here" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/kafka" >&2)
-    touch "$cache/kafka/.done"
+    cp "$here/pom.xml" "$cache/kafka/.done"
   fi
   if [ ! -f "$cache/registry/.done" ]; then
     say "downloading the registry (142 MB)"
@@ -200,6 +202,8 @@ up() {
 HOLDFAST_TEST_KAFKA=$kafka_addrs
 HOLDFAST_TEST_REGISTRY=$registry_url
 HOLDFAST_TEST_POSTGRES='$postgres_dsn'
+HOLDFAST_TEST_JAVA='$java'
+HOLDFAST_TEST_JARS='$cache/kafka'
 ENV
   mv "$state/env.tmp" "$state/env"
   say "up in $((SECONDS - began)) s"

@@ -22,6 +22,11 @@ if [ ! -x .cache/bin/stripe-mock ]; then
 fi
 if [ -x .cache/bin/stripe-mock ]; then export HOLDFAST_STRIPE_MOCK=$root/.cache/bin/stripe-mock; fi
 
+python=$root/.cache/python/bin/python
+has_client() { "$python" -c 'import confluent_kafka.schema_registry.avro' 2>/dev/null; }
+has_client || { python3 -m venv .cache/python && "$python" -m pip install -q --retries 1 'confluent-kafka[avro]==2.16.1'; } || true
+if has_client; then export HOLDFAST_TEST_PYTHON=$python; else echo "SKIPPED: the producer in Python: confluent-kafka cannot be installed here"; fi
+
 go vet ./...
 go vet -tags synctests ./...
 go test -tags synctests -shuffle=on -timeout 15m ./...

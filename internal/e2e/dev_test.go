@@ -19,7 +19,9 @@ import (
 type devProcess struct {
 	cmd   *exec.Cmd
 	ready struct {
-		Vendors map[string]string `json:"vendors"`
+		Kafka    []string          `json:"kafka"`
+		Registry string            `json:"schema_registry"`
+		Vendors  map[string]string `json:"vendors"`
 	}
 }
 
