@@ -161,6 +161,7 @@ func TestP8GarbageOnRealKafka(t *testing.T) { //nolint:paralleltest // owns the 
 		{"no schema", example.Invoices, "dlq.invoice-command", "undecodable", []byte(`{"id":"inv_1"}`)},
 		{"a schema before garbage", example.Invoices, "dlq.invoice-command", "undecodable", append(good[:5:5], strings.Repeat("\xff", 64)...)},
 		{"cut short", example.Invoices, "dlq.invoice-command", "undecodable", good[:len(good)-1]},
+		{"null value", example.Invoices, "dlq.invoice-command", "tombstone", nil},
 		{"another subject", example.Invoices, "dlq.invoice-command", "foreign_schema", framed(s.foreign, good[5:])},
 		{"too large", example.Invoices, "dlq.invoice-command", "too_large", s.invoice(seed+3, strings.Repeat("x", 1_300_000))},
 		{"garbage for the sink", commands, "dlq.stripe-invoices", "undecodable", []byte("\x7fELF what is this")},
