@@ -81,10 +81,11 @@ start() {
   echo "$!" >"$state/$name.pid"
 }
 
-# await NAME PORT [SECONDS] [LINE]: until the port answers, and the log has the
-# line: a port that was free may be somebody else's by the time it is bound.
+# await NAME PORT [LINE]: until the port answers, and the log has the line: a port
+# that was free may be somebody else's by the time it is bound. A busy machine
+# takes ten times as long as a free one.
 await() {
-  local name=$1 port=$2 within=${3:-30} line=${4:-}
+  local name=$1 port=$2 line=${3:-} within=120
   for _ in $(seq $((within * 10))); do
     kill -0 "$(cat "$state/$name.pid")" 2>/dev/null || { tail -5 "$data/$name.log" >&2; die "$name has ended"; }
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && grep -q "$line" "$data/$name.log"; then return; fi
@@ -190,7 +191,7 @@ up() {
   start_registry
   start_postgres
   start_kafka
-  await registry "$registry_port" 60 "Listening on"
+  await registry "$registry_port" "Listening on"
   for _ in $(seq 300); do
     curl -fs -o /dev/null "$registry_url/subjects" 2>/dev/null && break
     sleep 0.1
@@ -237,7 +238,7 @@ start_again() {
   data=$(cat "$state/data")
   start_broker "$1"
   port=$(sed -n 's|^advertised.listeners=PLAINTEXT://127.0.0.1:||p' "$data/$name.properties")
-  await "$name" "$port" 120 # beside two busy brokers and whatever they serve
+  await "$name" "$port"
 }
 
 down() {
