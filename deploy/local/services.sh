@@ -88,7 +88,7 @@ await() {
   local name=$1 port=$2 line=${3:-} within=120
   for _ in $(seq $((within * 10))); do
     kill -0 "$(cat "$state/$name.pid")" 2>/dev/null || { tail -5 "$data/$name.log" >&2; die "$name has ended"; }
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && grep -q "$line" "$data/$name.log"; then return; fi
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && { [ -z "$line" ] || grep -q "$line" "$data/$name.log"; }; then return; fi
     sleep 0.1
   done
   tail -20 "$data/$name.log" >&2
@@ -186,7 +186,7 @@ up() {
   data=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-services-XXXXXX")
   chmod 755 "$data"
   echo "$data" >"$state/data"
-  trap 'say "starting failed; cleaning up"; down' ERR INT TERM
+  trap 'say "starting failed; cleaning up"; down' EXIT
   local began=$SECONDS
   start_registry
   start_postgres
@@ -196,7 +196,7 @@ up() {
     curl -fs -o /dev/null "$registry_url/subjects" 2>/dev/null && break
     sleep 0.1
   done
-  trap - ERR INT TERM
+  trap - EXIT
   sed -e "s|kafka:9092|${kafka_addrs//,/\", \"}|" -e "s|http://registry:8080/apis/ccompat/v7|$registry_url|" \
     -e "s|postgres://holdfast:holdfast@postgres:5432/holdfast|$postgres_dsn|" -e "s|0.0.0.0:8080|127.0.0.1:8080|" "$root/deploy/holdfast.yaml" >"$state/holdfast.yaml"
   cat >"$state/env.tmp" <<ENV
