@@ -28,6 +28,7 @@
 //	alarm.go      when that is
 //	turns.go      what is sent next
 //	tenant.go     turns, holds, breaker and evidence of each tenant
+//	fence.go      who may have been replaced sends nothing
 //	gate.go       the limits, as one attempt meets them
 //	line.go       requests that wait for tokens
 //	patience.go   the time of an attempt

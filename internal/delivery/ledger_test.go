@@ -234,7 +234,7 @@ func (l *ledger) checkOrder() string {
 			}
 		}
 		for _, other := range l.calls[:n] { // by the order in which they began: much happens in one instant
-			if l.plan.events[other.event].key == key && c.start < other.end {
+			if l.plan.events[other.event].key == key && c.start < other.end && (c.proc == other.proc || !l.deserted(c.start)) {
 				return fmt.Sprintf("order: events %d and %d of one key were in flight together at %s", c.event, other.event, c.start)
 			}
 		}
@@ -416,9 +416,8 @@ func (l *ledger) allow(n int, allowed []int) {
 	m := l.marks[n]
 	window := 100 * time.Millisecond
 	disturbed := func(d happening) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }
-	deserted := func(d happening) bool { return d.at > m.at-joinTimeout && l.goneWhileItJoined(d) }
 	switch {
-	case slices.ContainsFunc(l.marks[:n], deserted):
+	case l.deserted(m.at):
 		window = joinTimeout
 	case m.pending || slices.ContainsFunc(l.marks[:n], disturbed):
 		window = 8 * time.Second
@@ -442,6 +441,14 @@ func (l *ledger) allow(n int, allowed []int) {
 // joinTimeout is how long a client waits for the answer to its join, in which it
 // commits nothing: its rebalance time-out, and 10 s.
 const joinTimeout = 42 * time.Second
+
+// deserted reports whether somebody may wait for the answer to a join that does
+// not come, and be replaced meanwhile without a word.
+func (l *ledger) deserted(at time.Duration) bool {
+	return slices.ContainsFunc(l.marks, func(d happening) bool {
+		return at-joinTimeout < d.at && d.at <= at && l.goneWhileItJoined(d)
+	})
+}
 
 // goneWhileItJoined reports whether a mark is the end of a worker that had just
 // come. Who joins beside it waits for it until its session of 8 s ends; the

@@ -127,9 +127,9 @@ func (s *scheduler) lack(b *quota.Bucket, again time.Time) {
 	s.alarmAt(again)
 }
 
-// holdOf is how long the sink or a tenant is held yet.
+// holdOf is how long the sink or a tenant is held yet, or the whole worker fenced.
 func (s *scheduler) holdOf(tn *tenant, now time.Time) time.Duration {
-	return max(s.hold.until.Sub(now), tn.hold.until.Sub(now))
+	return max(s.hold.until.Sub(now), tn.hold.until.Sub(now), s.fence.wait(now))
 }
 
 // endpoint is the bucket of an endpoint: without a limit of its own, it has

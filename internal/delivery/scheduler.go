@@ -51,6 +51,7 @@ type scheduler struct {
 	tenantLimits TenantLimits
 
 	owned atomic.Int64 // len(shards)
+	fence fence
 
 	mu      sync.Mutex
 	work    sync.Cond // something may be sent, or closed

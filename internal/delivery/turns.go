@@ -50,7 +50,7 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 	if len(s.turns) == 0 {
 		return nil, 0
 	}
-	if d := s.hold.until.Sub(now); d > 0 {
+	if d := max(s.hold.until.Sub(now), s.fence.wait(now)); d > 0 {
 		return nil, d
 	}
 	if slices.Contains(s.scarce, s.limit) {

@@ -132,6 +132,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		kgo.ProducerBatchMaxBytes(cfg.MaxMessageBytes),
 		kgo.ProducerLinger(0),
 		kafka.Measured(deps.Metrics.reg, topics.Group(cfg.Sink)),
+		kgo.WithHooks(&w.sched.fence),
 	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {

@@ -117,8 +117,12 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("mechanism %q: %w", s.Mechanism, ErrMechanism)
 }
 
-// Session is how long a group waits for a member that is silent.
-const Session = 8 * time.Second
+// Session is how long a group waits for a member that is silent, and
+// RebalanceTimeout how long for one that has to join again.
+const (
+	Session          = 8 * time.Second
+	RebalanceTimeout = 30 * time.Second
+)
 
 // Member are the options of a group member: the classic protocol with short
 // sessions, so that a killed worker is back in milliseconds under its static
@@ -135,7 +139,7 @@ func Member(group, instance string, balancer kgo.GroupBalancer) []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.SessionTimeout(Session),
 		kgo.HeartbeatInterval(time.Second),
-		kgo.RebalanceTimeout(30 * time.Second),
+		kgo.RebalanceTimeout(RebalanceTimeout),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.Balancers(balancer),
 	}

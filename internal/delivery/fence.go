@@ -1,0 +1,54 @@
+package delivery
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"holdfast.internal/internal/kafka"
+)
+
+// fence keeps a worker from sending once the group may have given its
+// partitions to another: one that is cut off from the brokers, or that was
+// stopped for a while, would send what its successor sends. The right to send
+// ends one session after the last heartbeat that was answered was sent, which
+// is before the broker counts the member as gone. Who waits for the answer to
+// its join is a member for as long as a rebalance may take.
+//
+// It is a hook of the group's client. Where the broker decides how long a
+// session is (KIP-848), nothing is fenced.
+type fence struct {
+	// until is when the right ends, by the monotonic and by the wall clock:
+	// the first of the two stands still while a machine sleeps.
+	until atomic.Pointer[time.Time]
+}
+
+// fencePoll is how soon a worker that may not send looks again.
+const fencePoll = 50 * time.Millisecond
+
+// wait is how long nothing may be sent yet; 0 for not at all.
+func (f *fence) wait(now time.Time) time.Duration {
+	until := f.until.Load()
+	if until == nil || now.Before(*until) && now.Round(0).Before(until.Round(0)) {
+		return 0
+	}
+	return fencePoll
+}
+
+func (f *fence) extend(until time.Time) { f.until.Store(&until) }
+
+// OnBrokerWrite is for kgo.
+func (f *fence) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && key == kmsg.JoinGroup.Int16() {
+		f.extend(time.Now().Add(kafka.RebalanceTimeout))
+	}
+}
+
+// OnBrokerE2E is for kgo.
+func (f *fence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	if e.Err() == nil && (key == kmsg.Heartbeat.Int16() || key == kmsg.SyncGroup.Int16()) {
+		f.extend(time.Now().Add(kafka.Session - e.DurationE2E()))
+	}
+}
