@@ -30,3 +30,10 @@ if has_client; then export HOLDFAST_TEST_PYTHON=$python; else echo "SKIPPED: the
 go vet ./...
 go vet -tags synctests ./...
 go test -tags synctests -shuffle=on -timeout 15m ./...
+
+if [ -n "${HOLDFAST_TEST_KAFKA:-}" ]; then # promises beside kills of workers and brokers
+  deploy/local/services.sh down
+  go run ./internal/chaos -short -busy
+else
+  echo "SKIPPED: chaos on real Kafka"
+fi

@@ -137,19 +137,20 @@ func (f *figures) check(o options) {
 		{f.Zombie > f.Allowed, fmt.Sprintf("P2: a frozen worker made %d duplicate requests when it went on, %d are allowed", f.Zombie, f.Allowed)},
 		{f.CommitsBackwards > 0, fmt.Sprintf("P1: %d commits moved an offset back", f.CommitsBackwards)},
 		{f.Sent == 0 || f.Kills+f.Bounces == 0 || o.act == actKill && f.Kills == 0, "nothing was sent or killed: this proves nothing"},
-		{f.TakenOver > takeOverWithin, fmt.Sprintf("keys of a frozen worker went on after %.1f s, %d s are promised", f.TakenOver, takeOverWithin)},
-		{f.BackAfter > backWithin, fmt.Sprintf("nothing was settled for %.1f s after the brokers were back, %d s are promised", f.BackAfter, backWithin)},
 		{f.Grown > growth, fmt.Sprintf("P11: a worker grew by %.0f MiB while no broker answered, %d are allowed", f.Grown, growth)},
-		{f.NotResumed > 0, fmt.Sprintf("after %d kills no key went on before the next kill", f.NotResumed)},
-		{f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a killed worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
-		{f.SlowestStop > stopWithin, fmt.Sprintf("a worker took %.1f s to stop, %d s are promised", f.SlowestStop, stopWithin)},
+		{!o.busy && f.NotResumed > 0, fmt.Sprintf("after %d kills no key went on before the next kill", f.NotResumed)},
+		{!o.busy && f.TakenOver > takeOverWithin, fmt.Sprintf("keys of a frozen worker went on after %.1f s, %d s are promised", f.TakenOver, takeOverWithin)},
+		{!o.busy && f.BackAfter > backWithin, fmt.Sprintf("nothing was settled for %.1f s after the brokers were back, %d s are promised", f.BackAfter, backWithin)},
+		{!o.busy && f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a killed worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
+		{!o.busy && f.SlowestStop > stopWithin, fmt.Sprintf("a worker took %.1f s to stop, %d s are promised", f.SlowestStop, stopWithin)},
 	} {
 		if p.broken {
 			f.Broken = append(f.Broken, p.what)
 		}
 	}
 	for _, w := range windows() {
-		if n := f.Overshoot[w.String()]; n > 0 {
+		tooShort := o.busy && w < time.Second // a pause of the machine moves more
+		if n := f.Overshoot[w.String()]; n > 0 && !tooShort {
 			f.Broken = append(f.Broken, fmt.Sprintf("P6: %d requests too many within %s at %d/s", n, w, o.limit))
 		}
 	}

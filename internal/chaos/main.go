@@ -42,6 +42,7 @@ type options struct {
 	act         string
 	lasting     time.Duration
 	short       bool
+	busy        bool // times are not judged
 	length      time.Duration
 	kills       int
 	every       time.Duration
@@ -67,6 +68,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.act, "act", actKill, "what happens: `kill`, freeze, outage or roll")
 	flags.DurationVar(&o.lasting, "lasting", 30*time.Second, "how long a worker is frozen, or all brokers are dead")
 	flags.BoolVar(&o.short, "short", false, "20 s and one broker, for continuous integration")
+	flags.BoolVar(&o.busy, "busy", false, "print times, and windows shorter than a second, and do not judge them: the machine does other things too")
 	flags.DurationVar(&o.length, "for", time.Minute, "how long workers are killed")
 	flags.IntVar(&o.kills, "kills", 20, "or how many times")
 	flags.DurationVar(&o.every, "every", 3*time.Second, "time between kills")
