@@ -99,7 +99,7 @@ const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
 	// tellEvery is how far a hold may go beyond what people were told.
-	tellEvery = time.Minute
+	tellEvery = 15 * time.Second
 )
 
 // backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m.
@@ -108,7 +108,7 @@ func (h *hold) backoff() time.Duration {
 }
 
 // extend holds until t and reports whether people are to be told: of the first
-// hold at once, of those that follow it when they go on for a minute beyond
+// hold at once, of those that follow it when they go on for a quarter of a minute beyond
 // what was said. A vendor that throttles every second request would fill the
 // log otherwise.
 func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {

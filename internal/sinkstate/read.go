@@ -35,6 +35,9 @@ func Read(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, now tim
 	last := map[string]State{} // by key: of each worker the last word
 	_, err = scanner.Read(ctx, ranges, scan.Budget{Time: readBudget}, func(r *kgo.Record) error {
 		var s State
+		if r.Value == nil { // it has left
+			delete(last, string(r.Key))
+		}
 		if json.Unmarshal(r.Value, &s) == nil && s.Sink != "" {
 			last[string(r.Key)] = s
 		}

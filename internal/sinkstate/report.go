@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+
+	"holdfast.internal/internal/topics"
 )
 
 // How often a worker looks at its state, and says it again though nothing changed.
@@ -14,11 +16,12 @@ const (
 	repeatEvery  = 15 * time.Second // while something holds the sink
 	plainEvery   = time.Hour
 	writeTimeout = 5 * time.Second
+	goodbye      = time.Second
 )
 
 // Report writes what stand says, until ctx ends: within a second of a change,
 // and from time to time. Nothing waits for it: what cannot be written is
-// written later.
+// written later. At the end it takes back what it said.
 func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func() State) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -27,6 +30,7 @@ func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func
 		r.look(ctx, stand())
 		select {
 		case <-ctx.Done():
+			r.leave(context.WithoutCancel(ctx))
 			return
 		case <-tick.C:
 		}
@@ -57,6 +61,17 @@ func (r *reporter) look(ctx context.Context, now State) {
 		r.silent = true
 		r.log.Warn("how the sink stands could not be told; lag does not show it", zap.String("sink", now.Sink), zap.Error(err))
 	}
+}
+
+// leave takes back what was said: whoever comes next stands otherwise. Where
+// that fails, it is not believed for long.
+func (r *reporter) leave(ctx context.Context) {
+	if r.said.Sink == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	_ = r.client.ProduceSync(ctx, &kgo.Record{Topic: topics.Sinks, Key: r.said.key()}).FirstErr()
 }
 
 func (r *reporter) write(ctx context.Context, s State) error {

@@ -99,7 +99,7 @@ func (s State) held(now time.Time) string {
 	case s.Held == Unauthorized:
 		text = "credentials refused, try " + in(s.Until, now)
 	case s.Held == Throttled:
-		text = "throttled, held until " + s.Until.UTC().Format("15:04:05Z")
+		text = "throttled, goes on " + in(s.Until, now)
 	case s.Breaker == Open:
 		text = "probe " + in(s.ProbeAt, now)
 	case s.Breaker == HalfOpen:
@@ -165,5 +165,7 @@ func (s State) Record() (*kgo.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode state of sink: %w", err)
 	}
-	return &kgo.Record{Topic: topics.Sinks, Key: []byte(s.Sink + "/" + s.Worker), Value: value}, nil
+	return &kgo.Record{Topic: topics.Sinks, Key: s.key(), Value: value}, nil
 }
+
+func (s State) key() []byte { return []byte(s.Sink + "/" + s.Worker) }

@@ -14,7 +14,7 @@ func TestNextInWords(t *testing.T) {
 		"probe in 40s":                         {Breaker: Open, ProbeAt: in40},
 		"probe with the next record":           {Breaker: Open, ProbeAt: now},
 		"probe under way":                      {Breaker: HalfOpen},
-		"throttled, held until 14:00:40Z":      {Breaker: Closed, Held: Throttled, Until: in40},
+		"throttled, goes on in 40s":            {Breaker: Closed, Held: Throttled, Until: in40},
 		"credentials refused, try in 40s":      {Breaker: Closed, Held: Unauthorized, Until: in40},
 		"mapping held, try in 40s":             {Breaker: Open, Held: Mapping, Until: in40, ProbeAt: now},
 		"probe in 40s (1 tenant)":              {Breaker: Open, ProbeAt: in40, Tenants: 1},
