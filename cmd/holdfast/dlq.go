@@ -113,10 +113,24 @@ func (f *letterFlags) choose(cfg *config.Config) ([]dlq.Target, error) {
 	if f.sink != "" && f.processor != "" {
 		return nil, exit(exitUsage, errOneTarget)
 	}
-	t, err := named(all, func(t dlq.Target) bool {
-		return f.sink != "" && !t.Processor && t.Name == f.sink || f.processor != "" && t.Processor && t.Name == f.processor
-	}, f.sink+f.processor)
-	return []dlq.Target{t}, err
+	name, processor := f.sink+f.processor, f.processor != ""
+	t, err := named(all, func(t dlq.Target) bool { return t.Name == name && t.Processor == processor }, name)
+	if err != nil {
+		if slices.ContainsFunc(all, func(t dlq.Target) bool { return t.Name == name }) {
+			err = otherKind(name, processor)
+		}
+		return nil, err
+	}
+	return []dlq.Target{t}, nil
+}
+
+// otherKind says that a name is there, and which flag takes it.
+func otherKind(name string, processor bool) error {
+	given, is := "sink", "processor"
+	if processor {
+		given, is = is, given
+	}
+	return exit(exitUsage, fmt.Errorf("--%s %q is a %s: use --%[3]s %[2]s", given, name, is))
 }
 
 func named(all []dlq.Target, is func(dlq.Target) bool, name string) (dlq.Target, error) {
