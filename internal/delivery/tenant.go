@@ -91,15 +91,16 @@ func (t *tenant) allowed(now time.Time, scarce []*quota.Bucket) (ok bool, wait t
 type hold struct {
 	until  time.Time
 	why    sinkstate.Hold
-	streak int       // holds in a row without a delivery between them
-	told   time.Time // until when it is held, as people were told
+	streak int           // holds in a row without a delivery between them
+	told   time.Time     // until when it is held, as people were told
+	span   time.Duration // and for how long
 }
 
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
 	// tellEvery is how far a hold may go beyond what people were told.
-	tellEvery = 15 * time.Second
+	tellEvery = time.Minute
 )
 
 // backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m.
@@ -108,9 +109,9 @@ func (h *hold) backoff() time.Duration {
 }
 
 // extend holds until t and reports whether people are to be told: of the first
-// hold at once, of those that follow it when they go on for a quarter of a minute beyond
-// what was said. A vendor that throttles every second request would fill the
-// log otherwise.
+// hold at once, of those that follow it when they go on for a minute beyond
+// what was said, or have become much longer. A vendor that throttles every
+// second request would fill the log otherwise.
 func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	if !h.until.After(now) {
 		h.streak++
@@ -118,9 +119,12 @@ func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	if t.After(h.until) {
 		h.until, h.why = t, why
 	}
-	if h.until.Sub(h.told) < tellEvery {
+	span := t.Sub(now)
+	grew := span >= shortHold && span >= 4*h.span
+	if h.until.Sub(h.told) < tellEvery && !grew {
 		return false
 	}
+	h.span = span
 	h.told = h.until
 	return true
 }

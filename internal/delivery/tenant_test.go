@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // TestAHoldIsToldOnce: people hear of a hold when it begins, and at most once a
-// minute while throttles follow each other, with or without deliveries between.
+// minute while throttles follow each other, with or without deliveries between,
+// unless they grow.
 func TestAHoldIsToldOnce(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(0, 0)
@@ -45,10 +47,27 @@ func TestALongHoldIsTold(t *testing.T) {
 	now := time.Unix(0, 0)
 	var h hold
 	h.extend(now, now.Add(time.Second), sinkstate.Throttled)
-	if h.extend(now, now.Add(30*time.Second), sinkstate.Throttled) {
-		t.Error("a hold of 30s was told after one of 1s")
+	if h.extend(now, now.Add(3*time.Second), sinkstate.Throttled) {
+		t.Error("a hold of 3s was told after one of 1s")
 	}
 	if !h.extend(now, now.Add(time.Hour), sinkstate.Throttled) {
 		t.Error("a hold of an hour was not told after one of 1s")
+	}
+}
+
+// TestAHoldThatGrowsIsTold: a vendor that names no time is waited for longer and longer.
+func TestAHoldThatGrowsIsTold(t *testing.T) {
+	t.Parallel()
+	var h hold
+	var told []time.Duration
+	now := time.Unix(0, 0)
+	for wait := 250 * time.Millisecond; wait <= 16*time.Second; wait *= 2 {
+		if h.extend(now, now.Add(wait), sinkstate.Throttled) {
+			told = append(told, wait)
+		}
+		now = now.Add(wait)
+	}
+	if want := []time.Duration{250 * time.Millisecond, 2 * time.Second, 8 * time.Second}; !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }
