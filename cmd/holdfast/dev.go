@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,6 +32,8 @@ import (
 
 const (
 	defaultDataDir = ".holdfast"
+	devOutbox      = "outbox.db"
+	devWarehouse   = "warehouse.db"
 	devPartitions  = 4
 )
 
@@ -68,6 +72,9 @@ Other commands find it in the same folder; with another --data DIR, by --config 
 
 // dev runs the embedded services and, on them, an ordinary configuration.
 func dev(ctx context.Context, g *globals, o devOptions) error {
+	if o.traffic < 0 || math.IsNaN(o.traffic) {
+		return exit(exitFindings, fmt.Errorf("--traffic %v must be 0 or more events per second", o.traffic))
+	}
 	if err := checkTiers(o.tiers); err != nil {
 		return err
 	}
@@ -207,7 +214,7 @@ sinks:
   - name: shipments
     kind: table
     in: warehouse.shipment.v1
-    dsn: "sqlite:%s/warehouse.db"
+    dsn: "sqlite:%s/%s"
     table: shipments
     key: [shipment_id]
     version: version
@@ -215,20 +222,27 @@ sinks:
     retry: {tiers: [%s]}
 outbox:
   kind: sqlite
-  dsn: "sqlite:%s/outbox.db"
+  dsn: "sqlite:%s/%s"
   topics: {invoice: crm.invoice.v1, shipment: inventory.shipment.v1}
   keep: 1h
 http: {listen: "%s"}
 egress: {allow_http: true, allow_cidrs: [127.0.0.0/8]}
-`, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), o.tiers, dir, o.tiers, dir, o.listen)
+`, d.broker.Addrs()[0], d.registry.URL(), d.vendor.URL(), o.tiers, dir, devWarehouse, o.tiers, dir, devOutbox, o.listen)
 }
 
-// checkTiers refuses what would not be a list of durations in the file.
+// checkTiers refuses what would not be a list of rising durations in the file:
+// there it is written once for each sink, and would be refused as often.
 func checkTiers(tiers string) error {
+	var before time.Duration
 	for tier := range strings.SplitSeq(tiers, ",") {
-		if d, err := time.ParseDuration(strings.TrimSpace(tier)); err != nil || d <= 0 {
+		d, err := time.ParseDuration(strings.TrimSpace(tier))
+		switch {
+		case err != nil || d <= 0:
 			return exit(exitUsage, fmt.Errorf("--tiers %q: %q must be a duration such as 1s", tiers, tier))
+		case d <= before:
+			return exit(exitFindings, fmt.Errorf("--tiers %q: %s must be longer than the tier before it (%s)", tiers, topics.Tier(d), topics.Tier(before)))
 		}
+		before = d
 	}
 	return nil
 }
@@ -251,11 +265,35 @@ func (d *devStack) prepare(ctx context.Context) error {
 	if _, err := registerSchemas(ctx, d.cfg); err != nil {
 		return err
 	}
+	for _, name := range []string{devOutbox, devWarehouse} {
+		if err := private(filepath.Join(d.dir, name)); err != nil {
+			return err
+		}
+	}
 	if d.box, err = openOutbox(d.cfg.Outbox); err != nil {
 		return err
 	}
 	d.stops = append(d.stops, func() { _ = d.box.Close() })
 	return d.box.Init(ctx)
+}
+
+// private makes a SQLite file that only its owner reads, or an old one so:
+// names and addresses lie in it. What SQLite puts beside a new file has its
+// mode; what a killed process left there has the one it was made with.
+func private(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, beside := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(file+beside, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *devStack) stop() {
