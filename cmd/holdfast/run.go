@@ -18,22 +18,18 @@ func runCommand(g *globals) *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Run processors, sinks and the outbox relay of a configuration",
 		Long: `Works until SIGTERM, which it obeys within 25 s with nothing lost; a second one ends
-it at once. Logs are JSON on stderr. Any number of replicas share the work.
-
---sink and --processor choose what runs, and nothing else does. Beside --role all
-they narrow sinks or processors, and the rest runs too.`,
+it at once. Logs are JSON on stderr. Any number of replicas share the work.`,
 		Example: `  holdfast run --config holdfast.yaml --instance worker-1
-  holdfast run --config holdfast.yaml --sink stripe-invoices
-  holdfast run --config holdfast.yaml --role outbox`,
+  holdfast run --config holdfast.yaml --role sink --sink stripe-invoices`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return run(c.Context(), g, sel, readyFile)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&sel.role, "role", "", "`ROLE` to run: all, processor, sink or outbox; by default all, or just what --sink and --processor name")
-	f.StringArrayVar(&sel.sinks, "sink", nil, "run the sink `NAME` only; may be repeated")
-	f.StringArrayVar(&sel.processors, "processor", nil, "run the processor `NAME` only; may be repeated")
+	f.StringVar(&sel.role, "role", "all", "`ROLE` to run: all, processor, sink or outbox")
+	f.StringArrayVar(&sel.sinks, "sink", nil, "of the sinks run `NAME` alone; may be repeated (--role sink leaves out the rest)")
+	f.StringArrayVar(&sel.processors, "processor", nil, "of the processors run `NAME` alone; may be repeated (--role processor leaves out the rest)")
 	f.StringVar(&sel.instance, "instance", os.Getenv("HOLDFAST_INSTANCE"), "static member `NAME`, unique per replica and stable over restarts ($HOLDFAST_INSTANCE)")
 	f.BoolVar(&sel.leave, "leave", false, "on SIGTERM, end the static membership too: the others take over at once, and a restart moves partitions")
 	f.StringVar(&sel.from, "from", "", "where a sink begins whose offsets are lost: earliest, latest or a `TIME` in RFC 3339; no effect on sinks that have offsets")

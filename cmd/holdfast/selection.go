@@ -15,7 +15,7 @@ var errNoConsole = errors.New("--role console: this version has no console; look
 
 // selection says which parts of a configuration this process runs.
 type selection struct {
-	role       string // all, processor, sink or outbox; "" for what sinks and processors name, or all
+	role       string // all, processor, sink or outbox
 	sinks      []string
 	processors []string
 	instance   string
@@ -24,14 +24,7 @@ type selection struct {
 	alone      bool   // no other process shares the limits
 }
 
-// has reports whether anything of a role runs. Who names sinks or processors
-// and no role wants these, and nothing else.
-func (s selection) has(role string) bool {
-	if s.role != "" || len(s.sinks)+len(s.processors) == 0 {
-		return s.role == "" || s.role == "all" || s.role == role
-	}
-	return role == "sink" && len(s.sinks) > 0 || role == "processor" && len(s.processors) > 0
-}
+func (s selection) has(role string) bool { return s.role == "all" || s.role == role }
 
 func (s selection) sink(name string) bool {
 	return s.has("sink") && (len(s.sinks) == 0 || slices.Contains(s.sinks, name))
@@ -47,7 +40,7 @@ func (s selection) check(cfg *config.Config) error {
 	if s.role == "console" {
 		return exit(exitUsage, errNoConsole)
 	}
-	if roles := []string{"all", "processor", "sink", "outbox"}; s.role != "" && !slices.Contains(roles, s.role) {
+	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, s.role) {
 		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", s.role, roles))
 	}
 	if _, err := delivery.ParseFrom(s.from); err != nil {
@@ -66,7 +59,7 @@ func (s selection) check(cfg *config.Config) error {
 	if err := s.checkNames("processor", s.processors, processors); err != nil {
 		return err
 	}
-	there := map[string]bool{"sink": len(sinks) > 0, "processor": len(processors) > 0, "outbox": cfg.Outbox.Kind != "", "all": true, "": true}
+	there := map[string]bool{"sink": len(sinks) > 0, "processor": len(processors) > 0, "outbox": cfg.Outbox.Kind != "", "all": true}
 	if !there[s.role] {
 		return exit(exitFindings, fmt.Errorf("the configuration has no %s for --role %[1]s", s.role))
 	}
