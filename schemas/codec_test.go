@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
 	"runtime"
 	"slices"
@@ -278,6 +279,21 @@ func TestP8HostilePayloadsAreRefusedQuicklyAndCheaply(t *testing.T) { //nolint:p
 				t.Errorf("took %s", best)
 			}
 		})
+	}
+}
+
+// TestP8AnUndecodableValueSaysWhere: the field and the reason, and nothing that
+// reads as if the schema were wrong.
+func TestP8AnUndecodableValueSaysWhere(t *testing.T) {
+	t.Parallel()
+	inner := `{"type":"record","name":"In","fields":[{"name":"deep","type":"double"}]}`
+	r, err := schemas.NewReader(`{"type":"record","name":"Out","fields":[{"name":"first","type":"int"},{"name":"inner","type":` + inner + `}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Value([]byte{2, 1, 2, 3}).Fields()
+	if text := fmt.Sprint(err); !strings.Contains(text, "field inner.deep: ") || strings.Contains(text, "unsupported") {
+		t.Errorf("%s", text)
 	}
 }
 

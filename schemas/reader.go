@@ -74,8 +74,26 @@ func (v *Value) Decode(dst any) error {
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%d %w", len(rest), errTrailing)
 	}
-	return holdfast.Permanent(holdfast.ClassPoison, "undecodable", err)
+	return holdfast.Permanent(holdfast.ClassPoison, "undecodable", plainly(err))
 }
+
+// plainly says in which field decoding ended and why. What the decoder says
+// beside that, "unsupported Avro type record", reads as if the schema were wrong.
+func plainly(err error) error {
+	field := ""
+	for at := (*avro.SemanticError)(nil); errors.As(err, &at) && at.Err != nil; err = at.Err {
+		if field == "" {
+			field = at.Field
+		}
+	}
+	if field == "" {
+		return err
+	}
+	return fmt.Errorf("field %s: %w", clip(field), err)
+}
+
+// clip bounds what a hostile schema has for a name.
+func clip(name string) string { return name[:min(len(name), 200)] }
 
 // Fields returns the record by field name.
 func (v *Value) Fields() (map[string]any, error) {
