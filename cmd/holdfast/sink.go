@@ -14,6 +14,7 @@ import (
 
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/lookup"
+	"holdfast.internal/internal/sinkstate"
 )
 
 func sinkCommand(g *globals) *cobra.Command {
@@ -71,6 +72,14 @@ type resumeResult struct {
 	Workers int    `json:"workers"` // that hear it
 }
 
+// String says what came of it.
+func (r resumeResult) String() string {
+	if r.Held == string(sinkstate.Throttled) {
+		return fmt.Sprintf("%s: %s stays throttled until the vendor's time is over; a resume does not lift that", r.Job, r.Sink)
+	}
+	return fmt.Sprintf("%s: %s was told to go on", r.Job, r.Sink)
+}
+
 func sinkResumeCommand(g *globals) *cobra.Command {
 	var reason, by string
 	c := &cobra.Command{
@@ -119,7 +128,7 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error
 	}
 	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Workers: now.Workers}
 	return one(g, r, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: %s was told to go on\n", r.Job, r.Sink)
+		_, err := fmt.Fprintln(w, r)
 		return err
 	})
 }
@@ -148,8 +157,8 @@ func explainHold(g *globals, s lookup.Standing) {
 		g.note("no worker of %s is running: nobody hears it, and a worker that starts holds nothing", s.Sink)
 	case s.Held == "" && s.Next == "":
 		g.note("nothing holds %s, as far as its workers told", s.Sink)
-	case s.Held == "throttled":
-		g.note("%s: %s; the vendor asked for that time, and a resume does not shorten it", s.Sink, s.Next)
+	case s.Held == string(sinkstate.Throttled):
+		g.note("%s: %s; that is the vendor's wish, and a resume does not lift it", s.Sink, s.Next)
 	case s.Held == "" && s.Breaker != nil && *s.Breaker == "closed":
 		g.note("%s: %s; a resume changes nothing about that", s.Sink, s.Next)
 	case s.Held == "":
