@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,16 +34,11 @@ const brokenInvoice = `{"type":"record","namespace":"crm","name":"Invoice","fiel
 func TestP10EveryBreakIsNamed(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{"crm.Invoice/v1.avsc": {Data: []byte(soundInvoice)}, "crm.Invoice/v2.avsc": {Data: []byte(brokenInvoice)}}
-	for _, topic := range schemas.Topics() {
-		if topic.Record != "crm.Invoice" {
-			space, name, _ := strings.Cut(topic.Record, ".")
-			files[topic.Record+"/v1.avsc"] = &fstest.MapFile{Data: fmt.Appendf(nil, `{"type":"record","namespace":%q,"name":%q,"fields":[]}`, space, name)}
-		}
-	}
 	findings, err := schemas.Check(files, "schemas/")
 	if err != nil {
 		t.Fatal(err)
 	}
+	findings = slices.DeleteFunc(findings, func(f schemas.Finding) bool { return f.Line == 0 }) // of the records that are not here
 	at := map[string]int{}
 	for _, f := range findings {
 		if f.Path != "schemas/crm.Invoice/v2.avsc" || !strings.Contains(f.Message, "FULL_TRANSITIVE forbids this change since v1: ") {
@@ -111,4 +107,36 @@ func wide(n int) string {
 		fields[i] = fmt.Sprintf(`{"name":"f%d","type":"string"}`, i)
 	}
 	return `{"type":"record","name":"R","fields":[` + strings.Join(fields, ",") + `]}`
+}
+
+// TestCheckTellsOfEveryFolder: what is not there hides no break beside it.
+func TestCheckTellsOfEveryFolder(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"warehouse.Shipment/v1.avsc": {Data: []byte(`{"type":"record","namespace":"warehouse","name":"Other","fields":[]}`)},
+		"crm.Invoice/README.md":      {},
+	}
+	findings, err := schemas.Check(files, "mine/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(findings) != len(schemas.Topics()) {
+		t.Errorf("%d findings, want one for each topic", len(findings))
+	}
+	var all []string
+	for _, f := range findings {
+		all = append(all, f.String())
+	}
+	for _, want := range []string{
+		"mine/inventory.Shipment: topic inventory.shipment.v1 needs a version: file does not exist",
+		"mine/crm.Invoice: topic crm.invoice.v1 needs a version: no schema in crm.Invoice",
+		"mine/warehouse.Shipment/v1.avsc:1:42: the record is called warehouse.Other, its folder warehouse.Shipment",
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("%q is not among\n%s", want, strings.Join(all, "\n"))
+		}
+	}
+	if _, err := schemas.Check(os.DirFS(t.TempDir()+"/none"), "none/"); err == nil || err.Error() != "none/: no such file or directory" {
+		t.Errorf("no folder: %v", err)
+	}
 }

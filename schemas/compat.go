@@ -14,30 +14,47 @@ import (
 // Finding is one broken rule, at its place in a schema file.
 type Finding struct {
 	Path    string // schemas/crm.Invoice/v3.avsc
-	Line    int    // 1 is the first
+	Line    int    // 1 is the first; 0 of a folder
 	Column  int
 	Message string
 }
 
 // String returns path:line:col: message.
 func (f Finding) String() string {
+	if f.Line == 0 {
+		return f.Path + ": " + f.Message
+	}
 	return fmt.Sprintf("%s:%d:%d: %s", f.Path, f.Line, f.Column, f.Message)
 }
 
 // Check compares every version of every topic's record with all before it, at
 // the topic's level. It needs no registry. Paths of findings begin with prefix.
+// A record without a readable version is a finding too and hides no other; the
+// error is that of a folder which cannot be read at all.
 func Check(fsys fs.FS, prefix string) ([]Finding, error) {
+	if _, err := fs.Stat(fsys, "."); err != nil {
+		return nil, fmt.Errorf("%s: %w", prefix, reason(err))
+	}
 	var findings []Finding
 	for _, t := range Topics() {
 		versions, err := Versions(fsys, t.Record)
 		if err != nil {
-			return nil, err
+			findings = append(findings, Finding{Path: prefix + t.Record, Message: fmt.Sprintf("topic %s needs a version: %s", t.Name, reason(err))})
+			continue
 		}
 		for i := range versions {
 			findings = append(findings, checkVersion(t, versions[:i], versions[i], prefix)...)
 		}
 	}
 	return findings, nil
+}
+
+// reason is what a file system says, without the path that stands before it.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // checkVersion names every break of a version, each once: since the first
