@@ -178,7 +178,7 @@ func (r *rampage) bounceBrokers(ctx context.Context) error {
 // Bounds on the wait for quiet.
 const (
 	quietAfter = 20 * time.Second // without a request
-	quietMost  = 3 * time.Minute
+	quietMost  = 6 * time.Minute
 )
 
 // quiet waits until everything was answered, or nothing moves any more.
