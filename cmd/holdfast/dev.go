@@ -56,7 +56,7 @@ func devCommand(g *globals) *cobra.Command {
 Other commands find it in the same folder; with another --data DIR, by --config DIR.`,
 		Example: `  holdfast dev
   holdfast dev --tiers 1s,2s,4s --traffic 10
-  holdfast dev --data /tmp/mine --listen 127.0.0.1:8080 --ready-file /tmp/ready.json`,
+  holdfast dev --data mine --listen 127.0.0.1:8080 --ready-file ready.json`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return dev(c.Context(), g, o) },
 	}

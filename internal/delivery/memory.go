@@ -90,7 +90,7 @@ func (s *scheduler) unpause() bool {
 }
 
 // awaitRoom waits while memory is full, and pauses the source if that lasts.
-// Tiers are read all the same, since of most of their records only an index
+// From then on tiers are read alone: of most of their records only an index
 // entry stays in memory.
 func (w *Worker) awaitRoom(ctx context.Context) {
 	room, patience := w.sched.full()
