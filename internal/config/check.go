@@ -33,6 +33,9 @@ func (d *document) hold(schema object) error {
 		causes = leaves(compiled.Validate(d.root))
 	}
 	for _, cause := range causes {
+		d.unknownKeys(cause, schema)
+	}
+	for _, cause := range causes {
 		d.report(cause, schema)
 	}
 	for _, path := range d.broken {
@@ -122,44 +125,61 @@ func (d *document) set(location []string, value any) {
 	}
 }
 
-// remove takes out the setting that a path belongs to; of a broken element of
-// a list of scalars, the whole list.
+// remove takes out a value. An element of a list leaves its place empty, so
+// that those after it keep theirs.
 func (d *document) remove(path string) {
-	var walk func(at string, v any) bool
-	walk = func(at string, v any) bool {
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
 		switch v := v.(type) {
 		case object:
 			for key, e := range v {
-				if p := child(at, key); within(path, p) {
-					if p == path || !walk(p, e) {
-						delete(v, key)
-					}
+				if p := child(at, key); p == path {
+					delete(v, key)
+				} else if within(path, p) {
+					walk(p, e)
 				}
 			}
-			return true
 		case []any:
 			for i, e := range v {
-				if p := item(at, i); within(path, p) && p != path {
-					return walk(p, e)
+				if p := item(at, i); p == path {
+					v[i] = nil
+				} else if within(path, p) {
+					walk(p, e)
 				}
 			}
 		}
-		return false
 	}
 	walk("", d.root)
+}
+
+// unknownKeys notes keys that may not stand where they are. What a misspelt one
+// was meant to be counts as given, and is not missed.
+func (d *document) unknownKeys(cause *jsonschema.ValidationError, schema object) {
+	k, ok := cause.ErrorKind.(*kind.AdditionalProperties)
+	if !ok {
+		return
+	}
+	path, value := d.at(cause.InstanceLocation)
+	around, _ := value.(object)
+	for _, key := range k.Properties {
+		message := fmt.Sprintf("additional properties '%s' not allowed", key)
+		if meant, ok := near(key, d.allowed(cause.InstanceLocation, schema)); ok {
+			message += didYouMean(meant)
+			if _, both := around[meant]; !both {
+				d.broken = append(d.broken, child(path, meant))
+			}
+		}
+		d.failKey(path, key, message)
+	}
 }
 
 func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 	path, value := d.at(cause.InstanceLocation)
 	switch k := cause.ErrorKind.(type) {
-	case *kind.AdditionalProperties:
-		for _, key := range k.Properties {
-			hint := DidYouMean(key, d.allowed(cause.InstanceLocation, schema))
-			d.failKey(path, key, fmt.Sprintf("additional properties '%s' not allowed%s", key, hint))
-		}
+	case *kind.AdditionalProperties: // [document.unknownKeys] said it
 	case *kind.Required:
 		for _, key := range k.Missing {
-			if d.isBroken(child(path, key)) {
+			if d.lost(child(path, key)) {
 				continue
 			}
 			d.problemAt(d.where(path), path, false, key+" must be given")
@@ -174,33 +194,49 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 		if text, ok := value.(string); ok && !d.marks[path].expanded {
 			hint = DidYouMean(text, words)
 		}
-		d.check(path, "%s%s", notOneOf(d.shown(path, value), words), hint)
+		d.failOnce(path, "%s%s", notOneOf(d.shown(path, value), words), hint)
 	case *kind.Type:
-		d.check(path, "must be %s, not %s", article(k.Want), article([]string{k.Got}))
+		example := ""
+		if shown, _ := d.schemaOf(cause.InstanceLocation, schema)["examples"].([]any); len(shown) > 0 {
+			example = fmt.Sprintf(" such as %v", shown[0])
+		}
+		d.failOnce(path, "must be %s%s, not %s", article(k.Want), example, article([]string{k.Got}))
 	case *kind.Pattern:
-		d.check(path, "%s %s", d.shown(path, value), grammar(k.Want))
+		d.failOnce(path, "%s %s", d.shown(path, value), grammar(k.Want))
 	case *kind.Minimum:
-		d.check(path, "%s must be at least %s", d.shown(path, value), k.Want.RatString())
+		d.failOnce(path, "%s must be at least %s", d.shown(path, value), k.Want.RatString())
 	case *kind.Maximum:
-		d.check(path, "%s must be at most %s", d.shown(path, value), k.Want.RatString())
+		d.failOnce(path, "%s must be at most %s", d.shown(path, value), k.Want.RatString())
+	case *kind.MinItems:
+		d.failOnce(path, "must have at least %d", k.Want)
+	case *kind.MaxItems:
+		d.failOnce(path, "must have at most %d, not %d", k.Want, k.Got)
 	default:
-		d.check(path, "%s", cause.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+		d.failOnce(path, "%s", cause.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
 	}
 }
 
 // allowed lists the keys that may stand in an object of the document.
 func (d *document) allowed(location []string, schema object) []string {
+	properties, _ := d.schemaOf(location, schema)["properties"].(object)
+	return slices.Sorted(maps.Keys(properties))
+}
+
+// schemaOf is what a schema says of a place in the document.
+func (d *document) schemaOf(location []string, schema object) object {
 	at := schema
 	for i, step := range location {
 		next := property(at, step)
 		if next == nil {
 			next = property(at, "")
 		}
+		if next == nil {
+			next, _ = at["additionalProperties"].(object)
+		}
 		_, value := d.at(location[:i+1])
 		at = withBranch(next, value)
 	}
-	properties, _ := at["properties"].(object)
-	return slices.Sorted(maps.Keys(properties))
+	return at
 }
 
 // withBranch adds to a sink's schema the keys of its kind; of any kind where
@@ -274,6 +310,8 @@ func grammar(pattern string) string {
 		return errRate.Error()
 	case prefixPattern:
 		return "is no network such as 127.0.0.0/8 or fd00::/8"
+	case tenantPattern:
+		return "must be header:NAME or field:PATH"
 	}
 	return "must match " + pattern
 }

@@ -80,7 +80,7 @@ func (d *document) decode(path string, values any, into any) {
 			}
 			e = where.Unwrap()
 		}
-		d.check(at, "%s", d.conceal(message1(e)))
+		d.failOnce(at, "%s", d.conceal(message1(e)))
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,7 +15,7 @@ type document struct {
 	file     string
 	root     map[string]any
 	marks    map[string]mark
-	broken   []string // paths that a problem was found at; nothing more is said of them
+	broken   []string // paths whose values are not known, as they could not be read; no rule is held against them
 	unread   bool     // the file could not be read as a map of settings
 	problems Problems
 	lookup   func(name string) (string, bool) // of environment variables
@@ -44,7 +45,7 @@ func within(path, parent string) bool {
 	return path == parent || parent == "" || strings.HasPrefix(path, parent+".") || strings.HasPrefix(path, parent+"[")
 }
 
-// fail notes a mistake of the value at path.
+// fail notes that the value at path cannot be read.
 func (d *document) fail(path, format string, args ...any) {
 	d.problemAt(d.where(path), path, false, fmt.Sprintf(format, args...))
 	d.broken = append(d.broken, path)
@@ -60,16 +61,24 @@ func (d *document) failKey(path, key, message string) {
 	d.broken = append(d.broken, child(path, key))
 }
 
-// check is fail for rules that look at several values: it keeps silent where
-// one of them is known to be broken.
-func (d *document) check(path, format string, args ...any) {
-	if !d.isBroken(path) {
+// failOnce is fail, unless the same or more was said already.
+func (d *document) failOnce(path, format string, args ...any) {
+	if !d.lost(path) {
 		d.fail(path, format, args...)
 	}
 }
 
+// check notes that the value at path breaks a rule. It keeps silent if that is
+// not known: where the value could not be read, or something else that the rule
+// asks about and needs names.
+func (d *document) check(path string, needs []string, format string, args ...any) {
+	if !d.lost(path) && !slices.ContainsFunc(needs, d.isBroken) {
+		d.problemAt(d.where(path), path, false, fmt.Sprintf(format, args...))
+	}
+}
+
 func (d *document) warn(path, format string, args ...any) {
-	if !d.isBroken(path) {
+	if !d.lost(path) {
 		d.problemAt(d.where(path), path, true, fmt.Sprintf(format, args...))
 	}
 }
@@ -80,13 +89,15 @@ func (d *document) problemAt(at place, path string, warning bool, message string
 	})
 }
 
+// lost reports whether nothing is known of a path: it, or what is around it,
+// could not be read.
+func (d *document) lost(path string) bool {
+	return slices.ContainsFunc(d.broken, func(b string) bool { return within(path, b) })
+}
+
+// isBroken reports whether a path is lost, or something that lies in it.
 func (d *document) isBroken(path string) bool {
-	for _, b := range d.broken {
-		if within(path, b) || within(b, path) {
-			return true
-		}
-	}
-	return false
+	return d.lost(path) || slices.ContainsFunc(d.broken, func(b string) bool { return within(b, path) })
 }
 
 // where returns the place of a value, or of the nearest one around it.

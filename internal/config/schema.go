@@ -18,7 +18,9 @@ import (
 type Kind struct {
 	// Config returns a pointer to a new Config of the kind, with its defaults.
 	// Its keys are those of its yaml tags; it may have Validate() error, whose
-	// errors begin with the key they are about: "auth.api_key: must be given".
+	// errors begin with the key they are about: "auth.api_key: must be given". Other
+	// keys that a rule asks about follow in brackets: "version (key): must not be one
+	// of key"; it is not held against values that could not be read.
 	// It may have Endpoints() []string, the names that limits.endpoints may hold,
 	// and HearsDaily() bool, whether limits.daily means anything to it.
 	Config func() any
@@ -32,6 +34,7 @@ const (
 	durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+|.*\$\{.*)$`
 	ratePattern     = `^([0-9]+(\.[0-9]+)?/(s|m|h)|.*\$\{.*)$`
 	prefixPattern   = `^([0-9a-fA-F.:]+/[0-9]{1,3}|.*\$\{.*)$`
+	tenantPattern   = `^(header|field):.+$` // as the tag of Sink.Tenant has it
 )
 
 type object = map[string]any

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Section is a part of the file that a kind's own Config describes. It keeps
@@ -47,14 +48,22 @@ func (s Section) noting(work func(*document)) error {
 	return nil
 }
 
-// wrap notes each joined error at the key that it begins with.
+// wrap notes each joined error at the key that it begins with, unless one that
+// it asks about could not be read; see [Kind].
 func (d *document) wrap(path string, err error) {
+	rule := regexp.MustCompile(`^([a-z0-9_]+(?:[.\[][^:(]*?)?)(?: \(([a-z0-9_., ]+)\))?: (.*)$`)
 	for _, e := range flatten(err) {
 		at, message := path, e.Error()
-		if m := regexp.MustCompile(`^([a-z0-9_.\[\]]+): (.*)$`).FindStringSubmatch(message); m != nil {
-			at, message = child(path, m[1]), m[2]
+		var needs []string
+		if m := rule.FindStringSubmatch(message); m != nil {
+			at, message = child(path, m[1]), m[3]
+			for need := range strings.SplitSeq(m[2], ", ") {
+				if need != "" {
+					needs = append(needs, child(path, need))
+				}
+			}
 		}
-		d.check(at, "%s", d.conceal(message))
+		d.check(at, needs, "%s", d.conceal(message))
 	}
 }
 

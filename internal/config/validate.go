@@ -31,7 +31,7 @@ func (v *validator) config(c *Config) {
 	}
 	v.outbox(c.Outbox)
 	if !address(c.HTTP.Listen, 0) {
-		v.check("http.listen", "%s must be host:port", v.shown("http.listen", c.HTTP.Listen))
+		v.check("http.listen", nil, "%s must be host:port", v.shown("http.listen", c.HTTP.Listen))
 	}
 	v.alerts(c.Alerts)
 }
@@ -40,14 +40,14 @@ func (v *validator) kafka(k Kafka) {
 	for i, b := range k.Brokers {
 		if !address(b, 1) {
 			path := item("kafka.brokers", i)
-			v.check(path, "%s must be host:port", v.shown(path, b))
+			v.check(path, nil, "%s must be host:port", v.shown(path, b))
 		}
 	}
 	if k.TLS != nil && (k.TLS.CertFile == "") != (k.TLS.KeyFile == "") {
-		v.check("kafka.tls", "cert_file and key_file must be given together")
+		v.check("kafka.tls", []string{"kafka.tls.cert_file", "kafka.tls.key_file"}, "cert_file and key_file must be given together")
 	}
 	if k.SASL != nil && k.SASL.Password == "" {
-		v.check("kafka.sasl", "password or password_file must be given")
+		v.check("kafka.sasl", []string{"kafka.sasl.password"}, "password or password_file must be given")
 	}
 }
 
@@ -55,9 +55,9 @@ func (v *validator) registry(r SchemaRegistry) {
 	u, err := url.Parse(r.URL)
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-		v.check("schema_registry.url", "must be http://host or https://host, with a base path if need be")
+		v.check("schema_registry.url", nil, "must be http://host or https://host, with a base path if need be")
 	case u.User != nil:
-		v.check("schema_registry.url", "must hold no user or password: they belong under username and password")
+		v.check("schema_registry.url", nil, "must hold no user or password: they belong under username and password")
 	}
 	if !strings.HasSuffix(r.Compatibility, "_transitive") {
 		v.warn("schema_registry.compatibility", "%s is not transitive: records lie in retry and dead-letter topics for long, and a later version may no longer read them", r.Compatibility)
@@ -69,11 +69,11 @@ func (v *validator) names(c *Config) {
 	owner := map[string]string{}
 	claim := func(path, name string) {
 		if !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(name) || len(name) > 100 {
-			v.check(path, "%s must be words of small letters and digits with dashes between them, 100 characters at most", v.shown(path, name))
+			v.check(path, nil, "%s must be words of small letters and digits with dashes between them, 100 characters at most", v.shown(path, name))
 			return
 		}
 		if first, taken := owner[name]; taken {
-			v.check(path, "%q is the name of %s too, and both would use dlq.%s", name, first, name)
+			v.check(path, nil, "%q is the name of %s too, and both would use dlq.%s", name, first, name)
 			return
 		}
 		owner[name] = parent(path)
@@ -97,21 +97,18 @@ func address(text string, lowest uint64) bool {
 }
 
 func (v *validator) outbox(o Outbox) {
-	if o.Kind == "" {
-		if o.DSN != "" || len(o.Topics) > 0 {
-			v.check("outbox", "kind must be given: sqlite or postgres")
-		}
-		return
+	if o.Kind == "" && (o.DSN != "" || len(o.Topics) > 0 || v.isBroken("outbox.dsn") || v.isBroken("outbox.topics")) {
+		v.check("outbox", []string{"outbox.kind"}, "kind must be given: sqlite or postgres")
 	}
 	prefixes := map[string][]string{"sqlite": {"sqlite:"}, "postgres": {"postgres://", "postgresql://"}}[o.Kind]
-	if !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(o.DSN.Reveal(), p) }) {
-		v.check("outbox.dsn", "must begin with %s, as kind is %s", prefixes[0], o.Kind)
+	if o.Kind != "" && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(o.DSN.Reveal(), p) }) {
+		v.check("outbox.dsn", nil, "must begin with %s, as kind is %s", prefixes[0], o.Kind)
 	}
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$`).MatchString(o.Table) {
-		v.check("outbox.table", "%s must be a table's name, or schema.table", v.shown("outbox.table", o.Table))
+		v.check("outbox.table", nil, "%s must be a table's name, or schema.table", v.shown("outbox.table", o.Table))
 	}
 	if o.Keep < 0 {
-		v.check("outbox.keep", "%s must not be negative", o.Keep)
+		v.check("outbox.keep", nil, "%s must not be negative", o.Keep)
 	}
 	for alias, topic := range o.Topics {
 		v.writable(child("outbox.topics", alias), topic)
@@ -120,10 +117,10 @@ func (v *validator) outbox(o Outbox) {
 
 func (v *validator) alerts(a Alerts) {
 	if u := a.Slack.URL.Reveal(); u != "" && !strings.HasPrefix(u, "https://") {
-		v.check("alerts.slack.url", "must begin with https://")
+		v.check("alerts.slack.url", nil, "must begin with https://")
 	}
-	if a.Slack.Channel != "" && a.Slack.URL == "" {
-		v.check("alerts.slack", "url or url_file must be given where channel is")
+	if a.Slack.URL == "" && (a.Slack.Channel != "" || v.isBroken("alerts.slack.channel")) {
+		v.check("alerts.slack", []string{"alerts.slack.url"}, "url or url_file must be given where channel is")
 	}
 }
 
@@ -138,11 +135,10 @@ func (v *validator) egress(path string, s *Sink, c *Config) {
 		}
 		at := child(path, key)
 		if u.Scheme == "http" && !c.Egress.AllowHTTP {
-			v.check(at, "plain http is refused: use https, or set egress.allow_http: true")
-			continue
+			v.check(at, []string{"egress.allow_http"}, "plain http is refused: use https, or set egress.allow_http: true")
 		}
 		if ip, ok := literal(u.Hostname()); ok && private(ip) && !slices.ContainsFunc(c.Egress.AllowCIDRs, func(p netip.Prefix) bool { return p.Contains(ip) }) {
-			v.check(at, "%s is not a public address: add its network to egress.allow_cidrs", ip)
+			v.check(at, []string{"egress.allow_cidrs"}, "%s is not a public address: add its network to egress.allow_cidrs", ip)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (v *validator) processor(path string, p Processor) {
 	t, ok := v.known.Processors[p.Name]
 	if !ok {
 		names := slices.Sorted(maps.Keys(v.known.Processors))
-		v.check(child(path, "name"), "%q must be one of the processors that are compiled in: %s%s",
+		v.check(child(path, "name"), nil, "%q must be one of the processors that are compiled in: %s%s",
 			p.Name, strings.Join(names, ", "), DidYouMean(p.Name, names))
 		return
 	}
@@ -31,20 +31,23 @@ func (v *validator) processor(path string, p Processor) {
 // record compares what travels on a topic with what a transform is made for.
 func (v *validator) record(path, topic, want string) {
 	if got := v.known.Topics[topic]; got != "" && want != "" && got != want {
-		v.check(path, "%q carries %s, and this processor is made for %s", topic, got, want)
+		v.check(path, nil, "%q carries %s, and this processor is made for %s", topic, got, want)
 	}
 }
 
 // cycles refuses processors that feed each other: their records would never end.
 func (v *validator) cycles(list []Processor) {
 	for i, p := range list {
+		if v.isBroken(item("processors", i)) {
+			continue
+		}
 		seen := map[string]bool{}
 		next := []string{p.Out}
 		for len(next) > 0 {
 			topic := next[0]
 			next = next[1:]
 			if topic == p.In {
-				v.check(child(item("processors", i), "out"), "%q comes back to %q, which this processor reads: a record would never come to rest", p.Out, p.In)
+				v.check(child(item("processors", i), "out"), nil, "%q comes back to %q, which this processor reads: a record would never come to rest", p.Out, p.In)
 				break
 			}
 			if seen[topic] {
@@ -52,7 +55,7 @@ func (v *validator) cycles(list []Processor) {
 			}
 			seen[topic] = true
 			for _, q := range list {
-				if q.In == topic {
+				if q.In == topic && q.Out != "" {
 					next = append(next, q.Out)
 				}
 			}
@@ -67,11 +70,11 @@ func (v *validator) sink(path string, s *Sink) {
 		"timeout": s.Timeout, "limits.max_hold": s.Limits.MaxHold, "retry.max_age": s.Retry.MaxAge, "breaker.max_suspect": s.Breaker.MaxSuspect,
 	} {
 		if d <= 0 {
-			v.check(child(path, key), "%s must be above 0", d)
+			v.check(child(path, key), nil, "%s must be above 0", d)
 		}
 	}
 	if s.DLQ.Retention < 0 {
-		v.check(child(path, "dlq.retention"), "%s must not be negative (0 keeps dead letters for ever)", s.DLQ.Retention)
+		v.check(child(path, "dlq.retention"), nil, "%s must not be negative (0 keeps dead letters for ever)", s.DLQ.Retention)
 	}
 	for i, family := range s.DLQ.CompatHeaders {
 		if slices.Contains(record.Families(), family) {
@@ -82,10 +85,10 @@ func (v *validator) sink(path string, s *Sink) {
 			families = append(families, string(f))
 		}
 		at := item(child(path, "dlq.compat_headers"), i)
-		v.check(at, "%s must be one of %s%s", v.shown(at, string(family)), strings.Join(families, ", "), DidYouMean(string(family), families))
+		v.check(at, nil, "%s must be one of %s%s", v.shown(at, string(family)), strings.Join(families, ", "), DidYouMean(string(family), families))
 	}
 	if k, ok := v.known.Sinks[s.Kind]; ok && s.OnTombstone == TombstoneDelete && !k.has("on_tombstone") {
-		v.check(child(path, "on_tombstone"), "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
+		v.check(child(path, "on_tombstone"), nil, "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
 	}
 	v.limits(child(path, "limits"), s)
 }
@@ -102,32 +105,44 @@ func (v *validator) accounts(list []Sink) {
 			first[s.Limits.Account] = i
 			continue
 		}
+		shared := func(key string, keys []string, what string) {
+			var needs []string
+			for _, k := range keys {
+				needs = append(needs, child(item("sinks", i), "limits."+k), child(item("sinks", before), "limits."+k))
+			}
+			v.check(child(item("sinks", i), "limits."+key), needs, "%q is shared with sinks[%d], which must have the same %s", s.Limits.Account, before, what)
+		}
 		a, b := list[before].Limits, s.Limits
 		if a.Rate != b.Rate || a.Burst != b.Burst {
-			v.check(child(item("sinks", i), "limits.account"), "%q is shared with sinks[%d], which must have the same rate and burst", s.Limits.Account, before)
+			shared("account", []string{"rate", "burst"}, "rate and burst")
 		}
 		if a.Daily != b.Daily {
-			v.check(child(item("sinks", i), "limits.account"), "%q is shared with sinks[%d], which must have the same daily quota", s.Limits.Account, before)
+			shared("account", []string{"daily"}, "daily quota")
 		}
 		for name, e := range b.Endpoints {
 			if other, ok := a.Endpoints[name]; ok && other != e {
-				v.check(child(item("sinks", i), "limits.endpoints."+name), "%q is shared with sinks[%d], which must have the same rate and burst for this endpoint", s.Limits.Account, before)
+				shared("endpoints."+name, []string{"endpoints." + name}, "rate and burst for this endpoint")
 			}
 		}
 	}
 }
 
 func (v *validator) tiers(path string, tiers []time.Duration) {
+	var before time.Duration // of those that could be read
 	for i, d := range tiers {
 		at := item(path, i)
-		switch {
-		case d < 10*time.Millisecond:
-			v.fail(at, "%s must be at least 10ms", d)
-		case i > 0 && d <= tiers[i-1]:
-			v.fail(at, "%s must be longer than the tier before it (%s)", topics.Tier(d), topics.Tier(tiers[i-1]))
-		case d%time.Millisecond != 0:
-			v.fail(at, "%s must be whole milliseconds, as topics are named after it", d)
+		if v.lost(at) {
+			continue
 		}
+		if d < 10*time.Millisecond {
+			v.check(at, nil, "%s must be at least 10ms", d)
+		} else if d%time.Millisecond != 0 {
+			v.check(at, nil, "%s must be whole milliseconds, as topics are named after it", d)
+		}
+		if d <= before {
+			v.check(at, nil, "%s must be longer than the tier before it (%s)", topics.Tier(d), topics.Tier(before))
+		}
+		before = d
 	}
 }
 
@@ -142,7 +157,7 @@ func (v *validator) readable(path, topic string) {
 // writable checks a topic to write, for which a schema must be compiled in.
 func (v *validator) writable(path, topic string) {
 	if v.topicName(path, topic) && !v.isKnown(topic) {
-		v.check(path, "%q must be a topic with a schema in schemas/%s", topic, DidYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
+		v.check(path, nil, "%q must be a topic with a schema in schemas/%s", topic, DidYouMean(topic, slices.Sorted(maps.Keys(v.known.Topics))))
 	}
 }
 
@@ -159,7 +174,7 @@ func (v *validator) topicName(path, topic string) bool {
 		problem = "must be a data topic: names that begin with retry., redrive., dlq. or holdfast. are holdfast's own"
 	}
 	if problem != "" {
-		v.check(path, "%s %s", v.shown(path, topic), problem)
+		v.check(path, nil, "%s %s", v.shown(path, topic), problem)
 	}
 	return problem == ""
 }

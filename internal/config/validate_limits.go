@@ -17,20 +17,27 @@ func (v *validator) limits(path string, s *Sink) {
 		at := child(path, "endpoints."+name)
 		switch {
 		case len(names) == 0:
-			v.check(at, "a sink of kind %s has no endpoints to tell apart", s.Kind)
+			v.check(at, nil, "a sink of kind %s has no endpoints to tell apart", s.Kind)
 		case !slices.Contains(names, name):
-			v.check(at, "%q must be one of the endpoints of kind %s: %s%s", name, s.Kind, strings.Join(names, ", "), DidYouMean(name, names))
+			v.check(at, nil, "%q must be one of the endpoints of kind %s: %s%s", name, s.Kind, strings.Join(names, ", "), DidYouMean(name, names))
 		}
 	}
-	d := s.Limits.Daily
-	switch {
-	case d == (Daily{}):
-	case d.Header == "":
-		v.check(child(path, "daily"), "header must be given: it tells what is used")
-	case !k.hearsDaily():
-		v.check(child(path, "daily"), "a sink of kind %s hears of no daily quota", s.Kind)
-	case s.Limits.Rate.PerSecond() <= 0 && s.Tenant == "":
-		v.check(child(path, "daily"), "limits.rate must be given too: it is what replicas share")
+	v.daily(path, child(path, "daily"), s, k)
+}
+
+func (v *validator) daily(limits, path string, s *Sink, k Kind) {
+	if s.Limits.Daily == (Daily{}) && !v.isBroken(path) {
+		return
+	}
+	if !k.hearsDaily() {
+		v.check(path, nil, "a sink of kind %s hears of no daily quota", s.Kind)
+		return
+	}
+	if s.Limits.Daily.Header == "" {
+		v.check(path, []string{child(path, "header")}, "header must be given: it tells what is used")
+	}
+	if s.Limits.Rate.PerSecond() <= 0 && s.Tenant == "" {
+		v.check(path, []string{child(limits, "rate"), child(parent(limits), "tenant")}, "limits.rate must be given too: it is what replicas share")
 	}
 }
 

@@ -85,10 +85,10 @@ func (c Config) validateHeaders() error {
 	var errs []error
 	for name, value := range c.Headers {
 		if err := validHeader(name); err != nil {
-			errs = append(errs, fmt.Errorf("headers: %w", err))
+			errs = append(errs, fmt.Errorf("headers.%s: %w", name, err))
 		}
 		if !httpguts.ValidHeaderFieldValue(value) {
-			errs = append(errs, fmt.Errorf("headers: the value of %s must hold no control characters", name))
+			errs = append(errs, fmt.Errorf("headers.%s: the value must hold no control characters", name))
 		}
 	}
 	if c.Idempotency.Header != "" && !httpguts.ValidHeaderFieldName(c.Idempotency.Header) {
@@ -119,61 +119,68 @@ func (a Auth) validate() error {
 			ways++
 		}
 	}
-	switch {
-	case ways > 1:
-		return errors.New("auth: only one of bearer, username and password, header and value may be given")
-	case (a.Header == "") != (a.Value == ""):
-		return errors.New("auth: header and value must be given together")
-	case a.Header != "" && !httpguts.ValidHeaderFieldName(a.Header):
-		return fmt.Errorf("auth.header: %q must be a header name", a.Header)
-	case !httpguts.ValidHeaderFieldValue(a.Value.Reveal()) || !httpguts.ValidHeaderFieldValue(a.Bearer.Reveal()):
-		return errors.New("auth: a credential must hold no control characters (a line break at the end of its file, perhaps)")
+	var errs []error
+	if ways > 1 {
+		errs = append(errs, errors.New("auth: only one of bearer, username and password, header and value may be given"))
 	}
-	return nil
+	if (a.Header == "") != (a.Value == "") {
+		errs = append(errs, errors.New("auth (auth.header, auth.value): header and value must be given together"))
+	}
+	if a.Header != "" && !httpguts.ValidHeaderFieldName(a.Header) {
+		errs = append(errs, fmt.Errorf("auth.header: %q must be a header name", a.Header))
+	}
+	for key, credential := range map[string]holdfast.Secret{"value": a.Value, "bearer": a.Bearer} {
+		if !httpguts.ValidHeaderFieldValue(credential.Reveal()) {
+			errs = append(errs, fmt.Errorf("auth.%s: must hold no control characters (a line break at the end of its file, perhaps)", key))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // target joins url to base_url and reads its placeholders. Its errors do not
 // repeat the URL: its path may be a secret.
 func (c Config) target() (template, error) {
-	raw := c.URL
+	raw, root := c.URL, "url"
 	if !isAbsolute(raw) {
+		root = "base_url (url)"
 		if c.BaseURL == "" {
-			return template{}, errors.New("base_url: must be given where url is not absolute")
+			return template{}, errors.New("base_url (url): must be given where url is not absolute")
 		}
 		raw = strings.TrimSuffix(c.BaseURL, "/")
 		if path := strings.TrimPrefix(c.URL, "/"); path != "" {
 			raw += "/" + path
 		}
 	}
-	origin, rest, err := cutOrigin(raw)
-	if err != nil {
-		return template{}, err
-	}
-	return parseTemplate(origin, rest)
-}
-
-func isAbsolute(raw string) bool { return strings.Contains(raw, "://") && !strings.HasPrefix(raw, "/") }
-
-// cutOrigin splits scheme and host from the path, so that no placeholder can
-// choose where a request goes.
-func cutOrigin(raw string) (origin, rest string, err error) {
 	scheme, after, found := strings.Cut(raw, "://")
 	if !found || (scheme != "https" && scheme != "http") {
-		return "", "", errors.New("url: must begin with https:// (or http://, which egress.allow_http admits)")
+		return template{}, fmt.Errorf("%s: must begin with https:// (or http://, which egress.allow_http admits)", root)
 	}
+	// Scheme and host are cut off, so that no placeholder can choose where a request goes.
 	end := strings.IndexAny(after, "/?")
 	if end < 0 {
 		end = len(after)
 	}
-	origin, rest = scheme+"://"+after[:end], after[end:]
+	t, err := parseTemplate(scheme+"://"+after[:end], after[end:])
+	return t, errors.Join(validateOrigin(root, scheme+"://"+after[:end]), validateRest(after[end:]), err)
+}
+
+func isAbsolute(raw string) bool { return strings.Contains(raw, "://") && !strings.HasPrefix(raw, "/") }
+
+// validateOrigin checks scheme and host; key is where they were given.
+func validateOrigin(key, origin string) error {
 	u, err := url.Parse(origin)
-	switch {
-	case err != nil || u.Host == "" || strings.ContainsAny(origin, "{}"):
-		return "", "", errors.New("url: must have a host without placeholders")
-	case u.User != nil:
-		return "", "", errors.New("url: must hold no user or password (they belong under auth)")
-	case strings.Contains(rest, "#"):
-		return "", "", errors.New("url: must have no fragment (#)")
+	if err != nil || u.Host == "" || strings.ContainsAny(origin, "{}") {
+		return fmt.Errorf("%s: must have a host without placeholders", key)
 	}
-	return origin, rest, nil
+	if u.User != nil {
+		return fmt.Errorf("%s: must hold no user or password (they belong under auth)", key)
+	}
+	return nil
+}
+
+func validateRest(rest string) error {
+	if strings.Contains(rest, "#") {
+		return errors.New("url: must have no fragment (#)")
+	}
+	return nil
 }

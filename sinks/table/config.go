@@ -50,7 +50,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("on_tombstone: %q must be one of dead_letter, skip, delete", c.OnTombstone))
 	}
 	if c.OnTombstone == deletes && len(c.Key) != 1 {
-		errs = append(errs, errors.New("on_tombstone: delete needs a key of one column, which is the record's key"))
+		errs = append(errs, errors.New("on_tombstone (key): delete needs a key of one column, which is the record's key"))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout: %s must not be negative", c.Timeout))
