@@ -88,12 +88,12 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration, why sinkstate.Hold) (held time.Duration, tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := &s.hold
+	h, limit := &s.hold, s.limit
 	if scope == holdfast.ScopeTenant && s.cfg.tenanted() {
-		h = &t.tenant.hold
+		h, limit = &t.tenant.hold, t.tenant.limit
 	}
 	if wait <= 0 {
-		wait = h.backoff()
+		wait = h.backoff(limit.Found())
 	}
 	now := time.Now()
 	tell = h.extend(now, now.Add(wait), why)

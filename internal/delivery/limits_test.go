@@ -4,9 +4,11 @@ package delivery
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,6 +65,39 @@ func TestP5AnHourOfRetryAfterIsAnHourOfSilence(t *testing.T) {
 		}
 		if dead := w.read(topics.DeadLetters("s")); len(dead) != 0 {
 			t.Errorf("%d dead letters", len(dead))
+		}
+	})
+}
+
+// TestP5RefusalsByChanceDoNotStopASink: a vendor that refuses one request in
+// 25 for no reason of the rate, and names no time, is waited for a little each
+// time, once the limiter has seen that the rate is not the reason.
+func TestP5RefusalsByChanceDoNotStopASink(t *testing.T) {
+	t.Parallel()
+	const events, keys, latency, slots = 10_000, 500, 20 * time.Millisecond, 16
+	inWorld(t, Config{Concurrency: slots}, nil, func(w *world) {
+		chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test that repeats itself
+		var guard sync.Mutex
+		w.deliver = func(*sinks.Attempt, int) error {
+			pass(latency)
+			guard.Lock()
+			defer guard.Unlock()
+			if chance.IntN(25) == 0 {
+				return trouble{kind: account}.verdict()
+			}
+			return nil
+		}
+		defer w.worker()()
+		w.produceKeys(events, keys)
+		began := time.Now()
+		for w.delivered() < events {
+			pass(100 * time.Millisecond)
+		}
+		got := events / time.Since(began).Seconds()
+		possible := slots * (1 - 1./25) / latency.Seconds()
+		t.Logf("%.0f/s where %.0f/s are possible", got, possible)
+		if got < 0.3*possible {
+			t.Errorf("%.0f/s where %.0f/s are possible", got, possible)
 		}
 	})
 }

@@ -99,13 +99,22 @@ type hold struct {
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
+	// briefBackoff is the first wait, in requests, at a rate that was found.
+	briefBackoff = 4
 	// tellEvery is how far a hold may go beyond what people were told.
 	tellEvery = time.Minute
 )
 
-// backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m.
-func (h *hold) backoff() time.Duration {
-	return min(firstBackoff<<min(h.streak, 8), maxBackoff)
+// backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m. Once
+// the limiter has found the rate that the vendor takes, it begins with the time
+// of four requests: a refusal is what shows the limit now and then, or noise,
+// and is no reason to stand still for longer.
+func (h *hold) backoff(found rate.Limit) time.Duration {
+	first := firstBackoff
+	if found < rate.Inf {
+		first = time.Duration(min(first.Seconds(), briefBackoff/float64(found)) * float64(time.Second))
+	}
+	return min(first<<min(h.streak, 16), maxBackoff)
 }
 
 // extend holds until t and reports whether people are to be told: of the first

@@ -97,6 +97,22 @@ func (b *Bucket) Accepted(n float64) { b.answer(tally{Took: 1, Tokens: n}) }
 // replicas, within a round; it comes back as requests are [Bucket.Accepted].
 func (b *Bucket) Refused(n float64) { b.answer(tally{Refused: 1, Tokens: n}) }
 
+// Found is the rate for all replicas that refusals have led to, in tokens per
+// second; [rate.Inf] where there were none that tell.
+func (b *Bucket) Found() rate.Limit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.local:
+		if c := b.vendor.climb.ceiling(time.Now()); c < float64(rate.Inf) {
+			return rate.Limit(c)
+		}
+	case b.climbed > 0:
+		return rate.Limit(b.climbed)
+	}
+	return rate.Inf
+}
+
 // answer lets the granter know, or the bucket itself where nobody shares it.
 func (b *Bucket) answer(t tally) {
 	b.mu.Lock()
