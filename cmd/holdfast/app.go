@@ -142,7 +142,7 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 		if err != nil {
 			return err
 		}
-		if err := delivery.CheckPlace(ctx, a.conn.admin, settings); err != nil {
+		if err := delivery.CheckPlace(ctx, a.conn.client, settings); err != nil {
 			return err
 		}
 		var worker *delivery.Worker

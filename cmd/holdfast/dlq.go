@@ -159,7 +159,7 @@ func letterArg(arg string) (at holdfast.Coordinates, name string, err error) {
 }
 
 func (c *connection) box(t dlq.Target) *dlq.Box {
-	return &dlq.Box{Target: t, Admin: c.admin, Scanner: scan.Scanner{Connect: c.opts}, Values: c.serde}
+	return &dlq.Box{Target: t, Client: c.client, Scanner: scan.Scanner{Connect: c.opts}, Values: c.serde}
 }
 
 // reach connects within --timeout; what follows may take as long as there is to read.

@@ -67,7 +67,7 @@ func find(ctx context.Context, g *globals, query string, budget time.Duration) e
 }
 
 func (c *connection) lookup() *lookup.Lookup {
-	return &lookup.Lookup{Targets: targets(c.cfg), Admin: c.admin, Scanner: scan.Scanner{Connect: c.opts}}
+	return &lookup.Lookup{Targets: targets(c.cfg), Client: c.client, Scanner: scan.Scanner{Connect: c.opts}}
 }
 
 func printMatches(g *globals, matches []lookup.Match) error {

@@ -70,7 +70,7 @@ func markGrowth(ctx context.Context, conn *connection, changes []topics.Change) 
 		return nil
 	}
 	for _, s := range conn.cfg.Sinks {
-		if err := growth.Mark(ctx, conn.admin, s.Name, s.In); err != nil {
+		if err := growth.Mark(ctx, conn.client, s.Name, s.In); err != nil {
 			return err
 		}
 	}

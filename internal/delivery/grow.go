@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"holdfast.internal/internal/growth"
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
 )
 
@@ -131,7 +132,7 @@ func (w *Worker) lookAtGrowth(ctx context.Context) error {
 		return nil
 	}
 	w.client.ForceMetadataRefresh() // so that the group hears of it, too
-	cut, err := growth.Read(ctx, w.admin, w.cfg.Sink, w.cfg.Source)
+	cut, err := growth.Read(ctx, w.client, w.cfg.Sink, w.cfg.Source)
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (w *Worker) nextCut(ctx context.Context, cut *growth.Cut, count, least int3
 // theirs later. What is committed is looked at first: a move is
 // written before it is committed, so it shows in the ends that are read after.
 func (w *Worker) settledBefore(ctx context.Context, cut *growth.Cut, last bool) (bool, error) {
-	done, err := w.admin.FetchOffsets(ctx, topics.Group(w.cfg.Sink))
+	done, err := kafka.CommittedOffsets(ctx, w.client, topics.Group(w.cfg.Sink))
 	if err != nil {
 		return false, fmt.Errorf("committed offsets: %w", err)
 	}

@@ -121,7 +121,7 @@ func (w *world) grow(to int, names ...string) {
 // apply is what `topic apply` does for a source that has grown.
 func (w *world) apply(to int) {
 	w.t.Helper()
-	if err := growth.Mark(w.t.Context(), kadm.NewClient(w.client), "s", source); err != nil {
+	if err := growth.Mark(w.t.Context(), w.client, "s", source); err != nil {
 		w.t.Fatal(err)
 	}
 	w.grow(to, append(newLayout(w.cfg).names[1:], topics.DeadLetters("s"))...)
@@ -179,7 +179,7 @@ func TestP3OrderIsKeptWhileTheSourceGrows(t *testing.T) {
 		p.partitions = 4
 		p.rounds(60)
 		w.settles(book, p.total())
-		if cut, err := growth.Read(w.t.Context(), kadm.NewClient(w.client), "s", source); err != nil || cut != nil {
+		if cut, err := growth.Read(w.t.Context(), w.client, "s", source); err != nil || cut != nil {
 			t.Errorf("left behind: %v, %v", cut, err)
 		}
 		p.rounds(10)

@@ -76,7 +76,7 @@ func TestP5RefusalsByChanceDoNotStopASink(t *testing.T) {
 	t.Parallel()
 	const events, keys, latency, slots = 10_000, 500, 20 * time.Millisecond, 16
 	inWorld(t, Config{Concurrency: slots}, nil, func(w *world) {
-		chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test that repeats itself
+		chance := rand.New(rand.NewPCG(1, 2))
 		var guard sync.Mutex
 		w.deliver = func(*sinks.Attempt, int) error {
 			pass(latency)

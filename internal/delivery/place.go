@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal/internal/growth"
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
 )
 
@@ -55,12 +56,12 @@ var ErrPlaceLost = errors.New("the place of the sink is lost")
 // or its redrive topic hold records: its offsets expired, or were deleted, and
 // nobody knows which of the records were delivered. The error is
 // [ErrPlaceLost] and says what to do. From in the configuration is an answer.
-func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
+func CheckPlace(ctx context.Context, client *kgo.Client, cfg Config) error {
 	if cfg.From.given {
 		return nil
 	}
 	group := topics.Group(cfg.Sink)
-	done, err := committedOffsets(ctx, admin, group)
+	done, err := kafka.CommittedOffsets(ctx, client, group)
 	if err != nil {
 		return fmt.Errorf("sink %s: offsets of group %s: %w", cfg.Sink, group, err)
 	}
@@ -72,6 +73,7 @@ func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
 			}
 		}
 	}
+	admin := kadm.NewClient(client)
 	starts, err := admin.ListStartOffsets(ctx, waiting...)
 	if err != nil {
 		return fmt.Errorf("sink %s: start of its tiers: %w", cfg.Sink, err)
@@ -90,24 +92,6 @@ func CheckPlace(ctx context.Context, admin *kadm.Client, cfg Config) error {
 		}
 	}
 	return nil
-}
-
-// committedOffsets asks again while nobody coordinates the group: a fresh
-// cluster makes the topic for it when it is first asked, and a broker that died
-// is the coordinator until another takes over. ctx bounds that.
-func committedOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
-	for {
-		done, err := admin.FetchOffsets(ctx, group)
-		said, answered := errors.AsType[*kerr.Error](err)
-		switch {
-		case errors.Is(err, kerr.GroupIDNotFound):
-			return nil, nil
-		case err == nil, answered && !said.Retriable:
-			return done, err
-		case sleep(ctx, lastPause) != nil:
-			return nil, err
-		}
-	}
 }
 
 // startOffsets says where partitions begin that were never committed, and has
@@ -167,7 +151,7 @@ func (w *Worker) beginnings(ctx context.Context, topic string, nums []int32) (ma
 	case topic != w.cfg.Source || !w.cfg.FromLatest || w.cfg.From.given:
 		return offsetsOf(ctx, w.admin.ListStartOffsets, topic, nums)
 	}
-	cut, err := growth.Read(ctx, w.admin, w.cfg.Sink, w.cfg.Source)
+	cut, err := growth.Read(ctx, w.client, w.cfg.Sink, w.cfg.Source)
 	if err != nil {
 		return nil, err
 	}

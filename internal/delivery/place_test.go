@@ -37,7 +37,7 @@ func TestASinkWhosePlaceIsLost(t *testing.T) {
 			}
 			inWorld(t, Config{}, failing, func(w *world) {
 				admin := kadm.NewClient(w.client)
-				check := func() error { return CheckPlace(w.t.Context(), admin, w.cfg) }
+				check := func() error { return CheckPlace(w.t.Context(), w.client, w.cfg) }
 				if err := check(); err != nil {
 					t.Errorf("a new sink: %v", err)
 				}
@@ -120,7 +120,7 @@ func TestAFreshClusterHasNoCoordinatorYet(t *testing.T) {
 		fresh := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 40})
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 		defer cancel()
-		if err := CheckPlace(ctx, kadm.NewClient(w.client), w.cfg); err != nil {
+		if err := CheckPlace(ctx, w.client, w.cfg); err != nil {
 			t.Error(err)
 		}
 		if n := fresh.Hits(); n != 40 {
@@ -154,7 +154,7 @@ func TestAStartWaitsForTheCoordinator(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 		defer cancel()
-		if err := CheckPlace(ctx, kadm.NewClient(w.client), w.cfg); err != nil || cut == 0 {
+		if err := CheckPlace(ctx, w.client, w.cfg); err != nil || cut == 0 {
 			t.Errorf("%v after %d connections were cut, want none", err, cut)
 		}
 	})

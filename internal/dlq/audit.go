@@ -37,7 +37,7 @@ func (l auditLine) record() (*kgo.Record, error) {
 
 // audited reports whether the cluster keeps an audit topic.
 func (b *Box) audited(ctx context.Context) bool {
-	found, err := b.Admin.ListTopics(ctx, topics.Audit)
+	found, err := b.admin().ListTopics(ctx, topics.Audit)
 	return err == nil && found.Has(topics.Audit)
 }
 

@@ -100,7 +100,7 @@ func (b *Box) Disposition(ctx context.Context, letter holdfast.Coordinates) (*Di
 }
 
 func (b *Box) dispositions(ctx context.Context, each func(*kgo.Record)) error {
-	extents, err := scan.Measure(ctx, b.Admin, topics.Dispositions)
+	extents, err := scan.Measure(ctx, b.admin(), topics.Dispositions)
 	if errors.Is(err, scan.ErrNoTopic) {
 		return nil
 	}

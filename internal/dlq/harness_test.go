@@ -62,7 +62,7 @@ func setup(t *testing.T) *bench {
 		Name: "stripe-" + uuid.NewString()[:8], Kind: "stripe", Source: "billing.v1",
 		Tiers: []time.Duration{time.Second, 2 * time.Second},
 	}
-	b.box = &dlq.Box{Target: target, Admin: kadm.NewClient(client), Scanner: scan.Scanner{Connect: b.connect}}
+	b.box = &dlq.Box{Target: target, Client: client, Scanner: scan.Scanner{Connect: b.connect}}
 	b.create(partitions, append(target.Retry(), target.Letters(), target.Redrive(), topics.Dispositions, topics.Audit)...)
 	return b
 }
@@ -149,7 +149,7 @@ func job(id string) dlq.Job { return dlq.Job{ID: id, By: "ana", Reason: "INC-204
 // all reads a whole topic, by partition and offset.
 func (b *bench) all(topic string) []*kgo.Record {
 	b.Helper()
-	extents, err := scan.Measure(b.ctx, b.box.Admin, topic)
+	extents, err := scan.Measure(b.ctx, kadm.NewClient(b.box.Client), topic)
 	b.must(err)
 	var out []*kgo.Record
 	_, err = b.box.Scanner.Read(b.ctx, extents.Whole(), scan.Budget{}, func(r *kgo.Record) error {
@@ -166,7 +166,7 @@ func (b *bench) settle(topic string, offset int64) {
 	b.Helper()
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, 1, offset+1, -1)
-	_, err := b.box.Admin.CommitOffsets(b.ctx, b.box.Target.Group(), offsets)
+	_, err := kadm.NewClient(b.box.Client).CommitOffsets(b.ctx, b.box.Target.Group(), offsets)
 	b.must(err)
 }
 

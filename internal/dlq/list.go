@@ -28,13 +28,15 @@ var (
 // Box is the dead-letter topic of one sink or processor.
 type Box struct {
 	Target  Target
-	Admin   *kadm.Client
+	Client  *kgo.Client
 	Scanner scan.Scanner
 	// Values opens what the letters hold; only Show needs it.
 	Values Opener
 	// Now is time.Now unless a test says otherwise.
 	Now func() time.Time
 }
+
+func (b *Box) admin() *kadm.Client { return kadm.NewClient(b.Client) }
 
 func (b *Box) now() time.Time {
 	if b.Now == nil {
@@ -58,7 +60,7 @@ type ListOptions struct {
 // up to the end that the topic has when it is called. Of equal copies it shows
 // the first. A topic that does not exist is [scan.ErrNoTopic].
 func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) error {
-	extents, err := scan.Measure(ctx, b.Admin, b.Target.Letters())
+	extents, err := scan.Measure(ctx, b.admin(), b.Target.Letters())
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (b *Box) List(ctx context.Context, o ListOptions, each func(Letter) error) 
 		return err
 	}
 	// Written after it failed: what is older than Since cannot have failed later.
-	ranges, err := extents.Since(ctx, b.Admin, o.Filter.Since)
+	ranges, err := extents.Since(ctx, b.admin(), o.Filter.Since)
 	if err != nil {
 		return err
 	}

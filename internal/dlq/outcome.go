@@ -46,7 +46,7 @@ type journey struct {
 // watch notes where tiers and dead letters end now.
 func (b *Box) watch(ctx context.Context) (*Sent, error) {
 	s := &Sent{box: b, journeys: map[copyID]*journey{}, read: map[string]map[int32]int64{}}
-	extents, err := scan.MeasureExisting(ctx, b.Admin, s.onward()...)
+	extents, err := scan.MeasureExisting(ctx, b.admin(), s.onward()...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *Sent) add(records []*kgo.Record, count int) {
 // is written to where it goes next before it is settled where it was, so what
 // the offsets call settled is found by the reading that follows.
 func (s *Sent) Outcome(ctx context.Context) (Outcome, error) {
-	settled, err := Settled(ctx, s.box.Admin, s.box.Target.Group())
+	settled, err := Settled(ctx, s.box.Client, s.box.Target.Group())
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -116,16 +116,16 @@ func (s *Sent) settledCanBeRead(ctx context.Context) (bool, error) {
 	if !s.box.Target.Processor {
 		return true, nil
 	}
-	ends, err := s.box.Admin.ListEndOffsets(ctx, s.box.Target.Letters())
+	ends, err := s.box.admin().ListEndOffsets(ctx, s.box.Target.Letters())
 	if err != nil {
 		return false, fmt.Errorf("list end offsets: %w", err)
 	}
-	return scan.AwaitStable(ctx, s.box.Admin, ends.Offsets(), time.Second)
+	return scan.AwaitStable(ctx, s.box.admin(), ends.Offsets(), time.Second)
 }
 
 // follow reads what came to tiers and dead letters since the last call.
 func (s *Sent) follow(ctx context.Context) error {
-	extents, err := scan.MeasureExisting(ctx, s.box.Admin, s.onward()...)
+	extents, err := scan.MeasureExisting(ctx, s.box.admin(), s.onward()...)
 	if err != nil {
 		return err
 	}

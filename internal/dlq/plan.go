@@ -96,7 +96,7 @@ func (b *Box) Plan(ctx context.Context, s Selection) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	extents, err := scan.Measure(ctx, b.Admin, b.Target.Letters())
+	extents, err := scan.Measure(ctx, b.admin(), b.Target.Letters())
 	if err != nil {
 		return nil, err
 	}
@@ -330,7 +330,7 @@ func footprint(r *kgo.Record) int64 {
 
 // ready reports what a redrive needs and the cluster lacks.
 func (b *Box) ready(ctx context.Context) error {
-	found, err := b.Admin.ListTopics(ctx, b.Target.Letters(), b.Target.Redrive(), topics.Dispositions)
+	found, err := b.admin().ListTopics(ctx, b.Target.Letters(), b.Target.Redrive(), topics.Dispositions)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}

@@ -118,7 +118,7 @@ func (b *Box) producer(ctx context.Context) (*kgo.Client, error) {
 // messageBytes is how large a record the redrive topic takes; a batch must not be larger.
 func (b *Box) messageBytes(ctx context.Context) (int32, error) {
 	const fallback = 1_000_012
-	configs, err := b.Admin.DescribeTopicConfigs(ctx, b.Target.Redrive())
+	configs, err := b.admin().DescribeTopicConfigs(ctx, b.Target.Redrive())
 	if err != nil {
 		return 0, fmt.Errorf("describe %s: %w", b.Target.Redrive(), err)
 	}
@@ -180,7 +180,7 @@ func (w *writer) visible(ctx context.Context) error {
 	if len(w.wrote) == 0 {
 		return nil
 	}
-	_, err := scan.AwaitStable(ctx, w.box.Admin, w.wrote, endTimeout)
+	_, err := scan.AwaitStable(ctx, w.box.admin(), w.wrote, endTimeout)
 	return err
 }
 

@@ -20,7 +20,7 @@ func (b *Box) Resume(ctx context.Context, job Job) error {
 	if err := validReason(job.Reason); err != nil {
 		return err
 	}
-	found, err := b.Admin.ListTopics(ctx, topics.Dispositions)
+	found, err := b.admin().ListTopics(ctx, topics.Dispositions)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -55,7 +54,7 @@ func TestResumeNeedsItsTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	box := dlq.Box{Target: dlq.Target{Name: "s"}, Admin: kadm.NewClient(client), Scanner: scan.Scanner{Connect: connect}}
+	box := dlq.Box{Target: dlq.Target{Name: "s"}, Client: client, Scanner: scan.Scanner{Connect: connect}}
 	if err := box.Resume(t.Context(), job("sr-1")); !errors.Is(err, scan.ErrNoTopic) {
 		t.Errorf("%v", err)
 	}

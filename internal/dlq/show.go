@@ -76,7 +76,7 @@ func (b *Box) Show(ctx context.Context, at holdfast.Coordinates, reveal bool, by
 }
 
 func (b *Box) fetch(ctx context.Context, at holdfast.Coordinates) (*kgo.Record, error) {
-	extents, err := scan.Measure(ctx, b.Admin, at.Topic)
+	extents, err := scan.Measure(ctx, b.admin(), at.Topic)
 	if errors.Is(err, scan.ErrNoTopic) {
 		return nil, fmt.Errorf("%s: %w: %w", at, ErrNoLetter, err)
 	}

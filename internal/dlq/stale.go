@@ -59,7 +59,7 @@ func (b *Box) watchStale(ctx context.Context, s Selection) (*staleness, error) {
 	if s.Stale == StaleUnasked || b.Target.Processor {
 		return nil, nil
 	}
-	settled, err := Settled(ctx, b.Admin, b.Target.Group())
+	settled, err := Settled(ctx, b.Client, b.Target.Group())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (b *Box) watchStale(ctx context.Context, s Selection) (*staleness, error) {
 // begin measures what there is to read, and divides the budget by partitions.
 func (s *staleness) begin(ctx context.Context, partitions int) error {
 	var err error
-	s.extents, err = scan.MeasureExisting(ctx, s.box.Admin, append(s.box.Target.Retry(), s.box.Target.Redrive(), s.box.Target.Source)...)
+	s.extents, err = scan.MeasureExisting(ctx, s.box.admin(), append(s.box.Target.Retry(), s.box.Target.Redrive(), s.box.Target.Source)...)
 	n := int64(max(1, partitions))
 	s.budget.Records = (s.budget.Records + n - 1) / n
 	s.budget.Bytes = (s.budget.Bytes + n - 1) / n

@@ -48,7 +48,7 @@ func (b *bench) commitAll(topic string, read int64, finished func(offset int64) 
 		}
 	}
 	head, metadata, _ := tracker.Commit()
-	_, err = b.box.Admin.CommitOffsets(b.ctx, b.box.Target.Group(), kadm.Offsets{topic: {1: {Topic: topic, Partition: 1, At: head, LeaderEpoch: -1, Metadata: metadata}}})
+	_, err = kadm.NewClient(b.box.Client).CommitOffsets(b.ctx, b.box.Target.Group(), kadm.Offsets{topic: {1: {Topic: topic, Partition: 1, At: head, LeaderEpoch: -1, Metadata: metadata}}})
 	b.must(err)
 }
 
@@ -127,7 +127,7 @@ func TestWhatNobodyCanTellIsNotSentUnderSkip(t *testing.T) {
 		"nothing is committed":    {func(b *bench) { b.forget() }, scan.Budget{}, "no committed offset"},
 		"the source is another's": {func(b *bench) { b.bury(b.letter("a", 0)) }, scan.Budget{}, "its origin is not on"},
 		"the source forgot it": {func(b *bench) {
-			_, err := b.box.Admin.DeleteRecords(b.ctx, kadm.Offsets{b.box.Target.Source: {1: {Topic: b.box.Target.Source, Partition: 1, At: 2}}})
+			_, err := kadm.NewClient(b.box.Client).DeleteRecords(b.ctx, kadm.Offsets{b.box.Target.Source: {1: {Topic: b.box.Target.Source, Partition: 1, At: 2}}})
 			b.must(err)
 		}, scan.Budget{}, "gone from"},
 	} {
@@ -153,7 +153,7 @@ func TestWhatNobodyCanTellIsNotSentUnderSkip(t *testing.T) {
 // forget drops what the sink's group has committed.
 func (b *bench) forget() {
 	b.Helper()
-	_, err := b.box.Admin.DeleteOffsets(b.ctx, b.box.Target.Group(), kadm.TopicsSet{b.box.Target.Source: {1: {}}})
+	_, err := kadm.NewClient(b.box.Client).DeleteOffsets(b.ctx, b.box.Target.Group(), kadm.TopicsSet{b.box.Target.Source: {1: {}}})
 	b.must(err)
 }
 

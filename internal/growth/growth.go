@@ -17,7 +17,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
 )
 
@@ -71,11 +73,8 @@ func Take(ctx context.Context, admin *kadm.Client, source string, from, to int32
 }
 
 // Read returns the cut of a sink's source, nil where there is none.
-func Read(ctx context.Context, admin *kadm.Client, sink, source string) (*Cut, error) {
-	offsets, err := admin.FetchOffsets(ctx, Group(sink))
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil //nolint:nilnil // no cut is no error
-	}
+func Read(ctx context.Context, client *kgo.Client, sink, source string) (*Cut, error) {
+	offsets, err := kafka.CommittedOffsets(ctx, client, Group(sink))
 	if err != nil {
 		return nil, fmt.Errorf("growth of %s: %w", source, err)
 	}
@@ -130,8 +129,8 @@ func Forget(ctx context.Context, admin *kadm.Client, sink string) error {
 
 // Mark takes and writes the cut of a source that has grown and whose followers
 // have not, unless there is one. It is called before they grow.
-func Mark(ctx context.Context, admin *kadm.Client, sink, source string) error {
-	follower := topics.Redrive(sink)
+func Mark(ctx context.Context, client *kgo.Client, sink, source string) error {
+	admin, follower := kadm.NewClient(client), topics.Redrive(sink)
 	have, err := admin.ListTopics(ctx, source, follower)
 	if err != nil {
 		return fmt.Errorf("growth of %s: %w", source, err)
@@ -140,7 +139,7 @@ func Mark(ctx context.Context, admin *kadm.Client, sink, source string) error {
 	if from == 0 || from >= to {
 		return nil
 	}
-	if c, err := Read(ctx, admin, sink, source); err != nil || c != nil {
+	if c, err := Read(ctx, client, sink, source); err != nil || c != nil {
 		return err
 	}
 	c, err := Take(ctx, admin, source, int32(from), int32(to), Stopped, time.Now()) //nolint:gosec // Kafka counts partitions in 32 bits

@@ -17,7 +17,7 @@ const source = "orders.v1"
 
 // grown is a broker whose source has grown from two partitions to four, with
 // three records in each of the old ones, and whose followers have not.
-func grown(t *testing.T) *kadm.Client {
+func grown(t *testing.T) *kgo.Client {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, source), kfake.SeedTopics(2, topics.Redrive("s")))
 	if err != nil {
@@ -35,13 +35,14 @@ func grown(t *testing.T) *kadm.Client {
 			t.Fatal(err)
 		}
 	}
-	return kadm.NewClient(client)
+	return client
 }
 
 func TestACutIsRememberedUntilItIsForgotten(t *testing.T) {
 	t.Parallel()
-	admin, ctx := grown(t), t.Context()
-	if c, err := Read(ctx, admin, "s", source); c != nil || err != nil {
+	client, ctx := grown(t), t.Context()
+	admin := kadm.NewClient(client)
+	if c, err := Read(ctx, client, "s", source); c != nil || err != nil {
 		t.Fatalf("before anything was written: %v, %v", c, err)
 	}
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -52,7 +53,7 @@ func TestACutIsRememberedUntilItIsForgotten(t *testing.T) {
 	if err := Write(ctx, admin, "s", source, c); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Read(ctx, admin, "s", source)
+	got, err := Read(ctx, client, "s", source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestACutIsRememberedUntilItIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := Read(ctx, admin, "s", source); c != nil || err != nil {
+	if c, err := Read(ctx, client, "s", source); c != nil || err != nil {
 		t.Errorf("after it was forgotten: %v, %v", c, err)
 	}
 }
@@ -73,11 +74,12 @@ func TestACutIsRememberedUntilItIsForgotten(t *testing.T) {
 // noticed first, does not move the cut.
 func TestAMarkStays(t *testing.T) {
 	t.Parallel()
-	admin, ctx := grown(t), t.Context()
-	if err := Mark(ctx, admin, "s", source); err != nil {
+	client, ctx := grown(t), t.Context()
+	admin := kadm.NewClient(client)
+	if err := Mark(ctx, client, "s", source); err != nil {
 		t.Fatal(err)
 	}
-	first, err := Read(ctx, admin, "s", source)
+	first, err := Read(ctx, client, "s", source)
 	if err != nil || first == nil {
 		t.Fatal(first, err)
 	}
@@ -89,25 +91,26 @@ func TestAMarkStays(t *testing.T) {
 	if err := Write(ctx, admin, "s", source, &later); err != nil {
 		t.Fatal(err)
 	}
-	if err := Mark(ctx, admin, "s", source); err != nil {
+	if err := Mark(ctx, client, "s", source); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := Read(ctx, admin, "s", source); err != nil || again.Stage != Crossing || !slices.Equal(again.Ends, []int64{1, 2}) {
+	if again, err := Read(ctx, client, "s", source); err != nil || again.Stage != Crossing || !slices.Equal(again.Ends, []int64{1, 2}) {
 		t.Errorf("a second mark left %+v, %v", again, err)
 	}
 }
 
 func TestNothingIsMarkedWhereNothingGrew(t *testing.T) {
 	t.Parallel()
-	admin, ctx := grown(t), t.Context()
+	client, ctx := grown(t), t.Context()
+	admin := kadm.NewClient(client)
 	if _, err := admin.CreatePartitions(ctx, 2, topics.Redrive("s")); err != nil {
 		t.Fatal(err)
 	}
 	for sink, why := range map[string]string{"s": "its followers have grown", "new": "it has no followers yet"} {
-		if err := Mark(ctx, admin, sink, source); err != nil {
+		if err := Mark(ctx, client, sink, source); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := Read(ctx, admin, sink, source); c != nil || err != nil {
+		if c, err := Read(ctx, client, sink, source); c != nil || err != nil {
 			t.Errorf("%s: marked %+v, %v", why, c, err)
 		}
 	}
@@ -117,13 +120,14 @@ func TestNothingIsMarkedWhereNothingGrew(t *testing.T) {
 // sink, and says where.
 func TestACutThatIsIncompleteIsNoCut(t *testing.T) {
 	t.Parallel()
-	admin, ctx := grown(t), t.Context()
+	client, ctx := grown(t), t.Context()
+	admin := kadm.NewClient(client)
 	var half kadm.Offsets
 	half.Add(kadm.Offset{Topic: source, Partition: 0, At: 3, LeaderEpoch: -1, Metadata: `{"from":2,"to":4,"stage":"stopped"}`})
 	if err := admin.CommitAllOffsets(ctx, Group("s"), half); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(ctx, admin, "s", source); err == nil || !strings.Contains(err.Error(), "holdfast.s.growth") || !strings.Contains(err.Error(), "partition 1") {
+	if _, err := Read(ctx, client, "s", source); err == nil || !strings.Contains(err.Error(), "holdfast.s.growth") || !strings.Contains(err.Error(), "partition 1") {
 		t.Errorf("half a cut: %v", err)
 	}
 	var garbage kadm.Offsets
@@ -131,7 +135,7 @@ func TestACutThatIsIncompleteIsNoCut(t *testing.T) {
 	if err := admin.CommitAllOffsets(ctx, Group("s"), garbage); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(ctx, admin, "s", source); err == nil || !strings.Contains(err.Error(), "holdfast.s.growth") {
+	if _, err := Read(ctx, client, "s", source); err == nil || !strings.Contains(err.Error(), "holdfast.s.growth") {
 		t.Errorf("garbage: %v", err)
 	}
 }

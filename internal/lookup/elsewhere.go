@@ -55,7 +55,7 @@ func (s *search) elsewhere(ctx context.Context) error {
 // answered returns the id of the event of whose object or request the vendor's
 // id is the query; "" for none.
 func (s *search) answered(ctx context.Context) (event, partial string, err error) {
-	extents, err := scan.MeasureExisting(ctx, s.lookup.Admin, topics.Receipts)
+	extents, err := scan.MeasureExisting(ctx, s.lookup.admin(), topics.Receipts)
 	if err != nil || len(extents) == 0 {
 		return "", "", err
 	}

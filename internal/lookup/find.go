@@ -130,7 +130,7 @@ type sighting struct {
 
 // resolve reads the record at the coordinates, if one is there.
 func (s *search) resolve(ctx context.Context, at holdfast.Coordinates) error {
-	extents, err := scan.MeasureExisting(ctx, s.lookup.Admin, at.Topic)
+	extents, err := scan.MeasureExisting(ctx, s.lookup.admin(), at.Topic)
 	if err != nil {
 		return err
 	}
@@ -185,11 +185,11 @@ func (s *search) read(ctx context.Context) error {
 			names = append(names, topic)
 		}
 	}
-	extents, err := scan.MeasureExisting(ctx, s.lookup.Admin, names...)
+	extents, err := scan.MeasureExisting(ctx, s.lookup.admin(), names...)
 	if err != nil {
 		return err
 	}
-	ranges, err := extents.Since(ctx, s.lookup.Admin, s.since)
+	ranges, err := extents.Since(ctx, s.lookup.admin(), s.since)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (s *search) judge(ctx context.Context, k *track, receipts map[string]record
 	receipt, delivered := receipts[string(record.ReceiptKey(k.target.Name, e.Event.ID))]
 	f.receipt = delivered && !receipt.At.Before(last.written)
 	if last.at.Topic == k.target.Letters() {
-		box := dlq.Box{Target: k.target, Admin: s.lookup.Admin, Scanner: s.lookup.Scanner}
+		box := dlq.Box{Target: k.target, Client: s.lookup.Client, Scanner: s.lookup.Scanner}
 		disposition, err := box.Disposition(ctx, last.at)
 		if err != nil {
 			return Match{}, err

@@ -86,7 +86,7 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lag of %s: %w", t.Name, err)
 		}
-		lag.Workers = Members(ctx, l.Admin, t.Group())
+		lag.Workers = Members(ctx, l.admin(), t.Group())
 		if t.Processor {
 			lag.Kind, lag.Processor = OfProcessor, t.Name
 			processors = append(processors, lag)
@@ -102,7 +102,7 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 
 func (l *Lookup) lag(ctx context.Context, t dlq.Target, budget scan.Budget) (Lag, error) {
 	lag := Lag{Retry: map[string]Tier{}}
-	settled, err := dlq.Settled(ctx, l.Admin, t.Group())
+	settled, err := dlq.Settled(ctx, l.Client, t.Group())
 	if err != nil {
 		return lag, err
 	}
@@ -154,7 +154,7 @@ func fromLatest(settled settledFunc, source string) settledFunc {
 // record that moved on while earlier ones of its partition are still in work is
 // not settled at its source yet, and counts where it lies now alone.
 func (l *Lookup) letters(ctx context.Context, t dlq.Target, budget scan.Budget, beyond func(holdfast.Coordinates) bool, own *counts, lag *Lag) error {
-	box := dlq.Box{Target: t, Admin: l.Admin, Scanner: l.Scanner}
+	box := dlq.Box{Target: t, Client: l.Client, Scanner: l.Scanner}
 	err := box.List(ctx, dlq.ListOptions{Budget: budget, All: true}, func(letter dlq.Letter) error {
 		switch letter.State {
 		case dlq.Open:
@@ -193,7 +193,7 @@ type counts struct {
 // distance of its offsets.
 func (l *Lookup) count(ctx context.Context, budget scan.Budget, settled settledFunc, names ...string) (counts, error) {
 	c := counts{tiers: map[string]Tier{}, keys: map[uint64]struct{}{}}
-	extents, err := scan.MeasureExisting(ctx, l.Admin, names...)
+	extents, err := scan.MeasureExisting(ctx, l.admin(), names...)
 	if err != nil {
 		return c, err
 	}

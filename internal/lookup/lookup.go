@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal/internal/delivery/offsets"
 	"holdfast.internal/internal/dlq"
@@ -18,11 +19,13 @@ import (
 // Lookup looks into the topics of the configured sinks and processors.
 type Lookup struct {
 	Targets []dlq.Target
-	Admin   *kadm.Client
+	Client  *kgo.Client
 	Scanner scan.Scanner
 	// Now is time.Now unless a test says otherwise.
 	Now func() time.Time
 }
+
+func (l *Lookup) admin() *kadm.Client { return kadm.NewClient(l.Client) }
 
 func (l *Lookup) now() time.Time {
 	if l.Now == nil {
@@ -41,11 +44,11 @@ type group struct {
 }
 
 func (l *Lookup) group(ctx context.Context, name string) (group, error) {
-	settled, err := dlq.Settled(ctx, l.Admin, name)
+	settled, err := dlq.Settled(ctx, l.Client, name)
 	if err != nil {
 		return group{}, err
 	}
-	return group{settled: settled, busy: Busy(ctx, l.Admin, name)}, nil
+	return group{settled: settled, busy: Busy(ctx, l.admin(), name)}, nil
 }
 
 // Busy reports whether a consumer group has members. Who may not ask gets no.

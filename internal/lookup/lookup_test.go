@@ -61,9 +61,8 @@ func setup(t *testing.T) *bench {
 	b := &bench{T: t, ctx: ctx, client: client, now: time.Now()}
 	b.processor = dlq.Target{Name: "transform-" + id, Source: "crm-" + id + ".v1", Processor: true}
 	b.sink = dlq.Target{Name: "stripe-" + id, Kind: "stripe", Source: "billing-" + id + ".v1", Tiers: []time.Duration{time.Minute, 2 * time.Minute}}
-	admin := kadm.NewClient(client)
 	b.look = &lookup.Lookup{
-		Targets: []dlq.Target{b.processor, b.sink}, Admin: admin, Scanner: scan.Scanner{Connect: connect},
+		Targets: []dlq.Target{b.processor, b.sink}, Client: client, Scanner: scan.Scanner{Connect: connect},
 		Now: func() time.Time { return b.now },
 	}
 	names := append(b.sink.Retry(), b.sink.Source, b.sink.Redrive(), b.sink.Letters(), b.processor.Source, b.processor.Redrive(),
@@ -121,7 +120,7 @@ func (b *bench) settle(t dlq.Target, topic string, next int64) {
 	b.Helper()
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, 1, next, -1)
-	_, err := b.look.Admin.CommitOffsets(b.ctx, t.Group(), offsets)
+	_, err := kadm.NewClient(b.look.Client).CommitOffsets(b.ctx, t.Group(), offsets)
 	b.must(err)
 }
 
@@ -181,7 +180,7 @@ func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
 	b.settle(b.sink, b.sink.Retry()[0], 1)
 	expect(lookup.Dead, dead.At.String(), 3)
 
-	box := dlq.Box{Target: b.sink, Admin: b.look.Admin, Scanner: b.look.Scanner}
+	box := dlq.Box{Target: b.sink, Client: b.look.Client, Scanner: b.look.Scanner}
 	plan, err := box.Plan(b.ctx, dlq.Selection{})
 	b.must(err)
 	_, err = box.Redrive(b.ctx, plan, dlq.Job{ID: "rd-1", By: "ana", Reason: "mended"})
@@ -191,7 +190,7 @@ func TestFindFollowsARecordFromTheSourceToTheDeadAndBack(t *testing.T) {
 	receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_1", RequestID: "req_10"}, Attempts: 2, At: time.Now().Add(time.Second)})
 	b.must(err)
 	key := []byte(b.sink.Name + "/crm/inv_1")
-	about, err := b.look.Admin.ListTopics(b.ctx, topics.Receipts) // shared with other tests of this cluster
+	about, err := kadm.NewClient(b.look.Client).ListTopics(b.ctx, topics.Receipts) // shared with other tests of this cluster
 	b.must(err)
 	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
 	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
@@ -263,7 +262,7 @@ func TestFindKnowsWhatPeopleSee(t *testing.T) {
 	receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_00000152", RequestID: "req_152"}, Attempts: 1, At: time.Now().Add(time.Second)})
 	b.must(err)
 	key := record.ReceiptKey(b.sink.Name, "crm/inv/152")
-	about, err := b.look.Admin.ListTopics(b.ctx, topics.Receipts)
+	about, err := kadm.NewClient(b.look.Client).ListTopics(b.ctx, topics.Receipts)
 	b.must(err)
 	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
 	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
@@ -457,7 +456,7 @@ func TestLagBelievesTheMetadataOfCommits(t *testing.T) {
 	tracker.Finish(3)
 	head, metadata, _ := tracker.Commit()
 	at := kadm.Offset{Topic: b.sink.Source, Partition: 1, At: head, LeaderEpoch: -1, Metadata: metadata}
-	_, err = b.look.Admin.CommitOffsets(b.ctx, b.sink.Group(), kadm.Offsets{b.sink.Source: {1: at}})
+	_, err = kadm.NewClient(b.look.Client).CommitOffsets(b.ctx, b.sink.Group(), kadm.Offsets{b.sink.Source: {1: at}})
 	b.must(err)
 	lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
 	b.must(err)

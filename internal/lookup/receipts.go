@@ -18,7 +18,7 @@ const receiptBudget = 5 * time.Second
 // receipts reads what vendors answered about the records that were found.
 // Keys say in which partition a receipt lies, so that only those are read.
 func (s *search) receipts(ctx context.Context) (found map[string]record.Receipt, partial string, err error) {
-	extents, err := scan.MeasureExisting(ctx, s.lookup.Admin, topics.Receipts)
+	extents, err := scan.MeasureExisting(ctx, s.lookup.admin(), topics.Receipts)
 	if err != nil || len(extents) == 0 {
 		return nil, "", err
 	}

@@ -35,14 +35,14 @@ func (l *Lookup) Standings(ctx context.Context) ([]Standing, error) {
 	out := []Standing{}
 	for _, t := range l.Targets {
 		if !t.Processor {
-			out = append(out, l.standing(t, states, Members(ctx, l.Admin, t.Group())))
+			out = append(out, l.standing(t, states, Members(ctx, l.admin(), t.Group())))
 		}
 	}
 	return out, nil
 }
 
 func (l *Lookup) states(ctx context.Context) (map[string]sinkstate.State, error) {
-	return sinkstate.Read(ctx, l.Admin, l.Scanner, l.now())
+	return sinkstate.Read(ctx, l.admin(), l.Scanner, l.now())
 }
 
 // standing is what is known of one sink. That all is well is no news of a sink
