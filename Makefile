@@ -38,13 +38,14 @@ fmt: ## format
 fmt-check: ## what fmt would change; FILES=... for these alone
 	$(GO) run $(LINT) fmt --diff $(FILES)
 
-generate: ## Go types from the schemas, the configuration's schema from Go types
+generate: ## Go types from the schemas, the configuration's schema and reference from Go types and comments
 	$(GO) generate ./...
 	$(GO) run ./cmd/holdfast config schema >internal/config/holdfast.schema.json.new && mv internal/config/holdfast.schema.json.new internal/config/holdfast.schema.json
+	$(GO) run ./cmd/holdfast config reference >docs/reference/configuration.md.new && mv docs/reference/configuration.md.new docs/reference/configuration.md
 
 verify: generate ## generated files, go.mod and go.sum are as committed
 	$(GO) mod tidy
-	git diff --exit-code -- schemas internal/config/holdfast.schema.json go.mod go.sum
+	git diff --exit-code -- schemas internal/config docs/reference go.mod go.sum
 
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1

@@ -14,7 +14,7 @@ import (
 type Egress struct {
 	// AllowHTTP admits plain http.
 	AllowHTTP bool `yaml:"allow_http"`
-	// AllowCIDRs admits addresses that are not public, such as 127.0.0.0/8.
+	// AllowCIDRs are networks that are admitted though they are not public, such as 127.0.0.0/8; none by default.
 	AllowCIDRs []netip.Prefix `yaml:"allow_cidrs"`
 }
 

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/embedded"
 	"holdfast.internal/internal/vendorsim"
 	"holdfast.internal/producers/outbox"
@@ -117,23 +118,69 @@ func piped(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// TestSchemaFile: internal/config/holdfast.schema.json is the schema of what
-// this program reads. HOLDFAST_UPDATE_SCHEMA=1 writes it anew.
-func TestSchemaFile(t *testing.T) {
+// TestWhatIsGenerated: the schema and the reference that are checked in are
+// those of what this program reads.
+func TestWhatIsGenerated(t *testing.T) {
 	t.Parallel()
-	want, err := configSchema()
+	for file, of := range map[string]func(map[string]config.Kind) ([]byte, error){
+		"../../internal/config/holdfast.schema.json": config.Schema,
+		"../../docs/reference/configuration.md":      config.Reference,
+	} {
+		want, err := of(known().Sinks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s is stale: run `make generate` (%v)", file, err)
+		}
+	}
+}
+
+// TestEveryKeyIsExplained: editors show what a key means and its default.
+func TestEveryKeyIsExplained(t *testing.T) {
+	t.Parallel()
+	text, err := config.Schema(known().Sinks)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("..", "..", "internal", "config", "holdfast.schema.json")
-	if os.Getenv("HOLDFAST_UPDATE_SCHEMA") != "" {
-		if err := os.WriteFile(file, want, 0o600); err != nil {
-			t.Fatal(err)
+	var root map[string]any
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			properties, _ := v["properties"].(map[string]any)
+			for key, p := range properties {
+				p, isSchema := p.(map[string]any)
+				if _, condition := p["const"]; !isSchema || condition || path == "if" {
+					continue
+				}
+				description, _ := p["description"].(string)
+				if seen[key] = description; !strings.HasPrefix(description, key) {
+					t.Errorf("%s: %s: %q explains nothing", path, key, description)
+				}
+			}
+			for step, below := range v {
+				walk(step, below)
+			}
+		case []any:
+			for _, e := range v {
+				walk(path, e)
+			}
 		}
 	}
-	got, err := os.ReadFile(file)
-	if err != nil || string(got) != string(want) {
-		t.Errorf("%s is stale: run `make generate` (%v)", file, err)
+	walk("", root)
+	for key, want := range map[string]string{
+		"max_hold": "max_hold is the longest wait that a vendor may ask for. Default: 24h", // of every sink
+		"method":   "method is POST, PUT, PATCH or DELETE. Default: POST",                  // of one kind
+	} {
+		if seen[key] != want {
+			t.Errorf("%s: %q", key, seen[key])
+		}
 	}
 }
 

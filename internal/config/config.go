@@ -18,18 +18,24 @@ import (
 
 // Config is the whole file. [Load] makes one.
 type Config struct {
-	// Version of the file's format: 1.
-	Version        int            `yaml:"version" jsonschema:"required,enum=1"`
-	Kafka          Kafka          `yaml:"kafka" jsonschema:"required"`
+	// Version is that of the file's format: 1.
+	Version int `yaml:"version" jsonschema:"required,enum=1"`
+	// Kafka says how to reach the brokers.
+	Kafka Kafka `yaml:"kafka" jsonschema:"required"`
+	// SchemaRegistry says how to reach the registry.
 	SchemaRegistry SchemaRegistry `yaml:"schema_registry" jsonschema:"required"`
-	Processors     []Processor    `yaml:"processors"`
-	Sinks          []Sink         `yaml:"sinks"`
-	// Outbox is the table that applications write events into; kind "" is none.
+	// Processors are the transforms that run, each at most once.
+	Processors []Processor `yaml:"processors"`
+	// Sinks are the deliveries.
+	Sinks []Sink `yaml:"sinks"`
+	// Outbox is the table that applications write events into, in their own transactions.
 	Outbox Outbox `yaml:"outbox"`
-	HTTP   HTTP   `yaml:"http"`
+	// HTTP is where metrics and health checks answer.
+	HTTP HTTP `yaml:"http"`
 	// Egress says which destinations sinks may reach: https on public addresses, unless it allows more.
 	Egress sinks.Egress `yaml:"egress"`
-	Alerts Alerts       `yaml:"alerts"`
+	// Alerts says whom to tell.
+	Alerts Alerts `yaml:"alerts"`
 
 	// File is where the configuration was read from.
 	File string `yaml:"-"`
@@ -50,8 +56,8 @@ func (c *Config) Place(path string) (line, column int) {
 type Kafka struct {
 	// Brokers are the addresses to ask first, each host:port.
 	Brokers []string `yaml:"brokers" jsonschema:"required,minItems=1"`
-	// GroupProtocol is how the workers of a sink divide partitions: classic (the
-	// default; a killed worker's share stands still for 8 s at most) or consumer
+	// GroupProtocol is how the workers of a sink divide partitions: classic (a
+	// killed worker's share stands still for 8 s at most) or consumer
 	// (KIP-848, Kafka 4; for as long as the broker's group.consumer.session.timeout.ms
 	// says, 45 s by default). All workers of a sink stop before it changes.
 	GroupProtocol string `yaml:"group_protocol" jsonschema:"enum=classic,enum=consumer"`
@@ -64,31 +70,39 @@ type Kafka struct {
 // TLS names PEM files. {} alone uses the system's roots and no client
 // certificate. Relative paths start at the configuration file.
 type TLS struct {
-	CAFile   string `yaml:"ca_file"`
+	// CAFile holds the authorities that brokers are verified by; those of the system by default.
+	CAFile string `yaml:"ca_file"`
+	// CertFile holds the certificate that the brokers know this program by; none by default.
 	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	// KeyFile holds the private key of cert_file.
+	KeyFile string `yaml:"key_file"`
 }
 
 // SASL is a user of the brokers.
 type SASL struct {
-	Mechanism string          `yaml:"mechanism" jsonschema:"required,enum=plain,enum=scram-sha-256,enum=scram-sha-512"`
-	Username  string          `yaml:"username" jsonschema:"required"`
-	Password  holdfast.Secret `yaml:"password"`
+	// Mechanism is how the password is shown to the brokers; plain sends it as it is, so only over TLS.
+	Mechanism string `yaml:"mechanism" jsonschema:"required,enum=plain,enum=scram-sha-256,enum=scram-sha-512"`
+	// Username is the user's name.
+	Username string `yaml:"username" jsonschema:"required"`
+	// Password is the user's password.
+	Password holdfast.Secret `yaml:"password"`
 }
 
 // SchemaRegistry says how to reach the registry.
 type SchemaRegistry struct {
-	// URL may hold a base path, such as http://registry:8080/apis/ccompat/v7.
+	// URL is the registry's, with a base path if need be, such as http://registry:8080/apis/ccompat/v7.
 	URL string `yaml:"url" jsonschema:"required"`
-	// Compatibility is the level of subjects that schemas/ says nothing about; full_transitive by default.
-	Compatibility string          `yaml:"compatibility" jsonschema:"enum=full_transitive,enum=backward_transitive,enum=forward_transitive,enum=full,enum=backward,enum=forward,enum=none"`
-	Username      string          `yaml:"username"`
-	Password      holdfast.Secret `yaml:"password"`
+	// Compatibility is the level of subjects that schemas/ says nothing about.
+	Compatibility string `yaml:"compatibility" jsonschema:"enum=full_transitive,enum=backward_transitive,enum=forward_transitive,enum=full,enum=backward,enum=forward,enum=none"`
+	// Username is for basic authentication; none by default.
+	Username string `yaml:"username"`
+	// Password is that of username.
+	Password holdfast.Secret `yaml:"password"`
 }
 
 // Processor connects a transform that is compiled in to its topics.
 type Processor struct {
-	// Name picks the transform, and names dlq.<name> and redrive.<name>.
+	// Name picks the transform, and names dlq.NAME and redrive.NAME.
 	Name string `yaml:"name" jsonschema:"required"`
 	// In is the topic read.
 	In string `yaml:"in" jsonschema:"required"`
@@ -98,32 +112,36 @@ type Processor struct {
 
 // Outbox is a table that applications write in their own transactions.
 type Outbox struct {
+	// Kind is the database's; without it there is no outbox.
 	Kind string `yaml:"kind" jsonschema:"enum=sqlite,enum=postgres"`
 	// DSN is sqlite:FILE or postgres://user:password@host/database.
 	DSN holdfast.Secret `yaml:"dsn"`
-	// Table is outbox by default.
+	// Table is the table's name, with its schema if need be.
 	Table string `yaml:"table"`
 	// Topics maps names that applications use in aggregatetype to topics: {invoice: crm.invoice.v1}.
 	Topics map[string]string `yaml:"topics"`
-	// Keep is how long published rows stay; 0 deletes them at once.
+	// Keep is how long published rows stay, such as 24h; 0, the default, deletes them at once.
 	Keep time.Duration `yaml:"keep"`
 }
 
 // HTTP is where metrics and health checks answer.
 type HTTP struct {
-	// Listen is host:port; 127.0.0.1:8080 by default, port 0 picks a free one.
+	// Listen is host:port; port 0 picks a free one.
 	Listen string `yaml:"listen"`
 }
 
 // Alerts says whom to tell.
 type Alerts struct {
+	// Slack is an incoming webhook.
 	Slack Slack `yaml:"slack"`
 }
 
 // Slack is an incoming webhook. Its URL is a password.
 type Slack struct {
-	URL     holdfast.Secret `yaml:"url"`
-	Channel string          `yaml:"channel"`
+	// URL is the webhook's, https alone.
+	URL holdfast.Secret `yaml:"url"`
+	// Channel is where it writes, such as #oncall; the webhook's own by default.
+	Channel string `yaml:"channel"`
 }
 
 // Words of kafka.group_protocol.

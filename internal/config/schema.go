@@ -16,8 +16,8 @@ import (
 
 // Kind is one kind of sink that a file may name.
 type Kind struct {
-	// Config returns a pointer to a new Config of the kind, with its defaults.
-	// Its keys are those of its yaml tags; it may have Validate() error, whose
+	// Config returns a pointer to a new Config of the kind. SetDefaults(), where it
+	// has that, sets what the schema shows as defaults. Its keys are those of its yaml tags; it may have Validate() error, whose
 	// errors begin with the key they are about: "auth.api_key: must be given". Other
 	// keys that a rule asks about follow in brackets: "version (key): must not be one
 	// of key"; it is not held against values that could not be read.
@@ -45,6 +45,7 @@ func Schema(kinds map[string]Kind) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	sayDefaults(schema)
 	text, err := json.MarshalIndent(schema, "", "  ")
 	return append(text, '\n'), err
 }
@@ -52,19 +53,27 @@ func Schema(kinds map[string]Kind) ([]byte, error) {
 // buildSchema reflects the structs, adds each kind's keys to the sinks that
 // name it, and a _file twin to every secret.
 func buildSchema(kinds map[string]Kind) (object, error) {
-	root, err := reflected(Config{})
+	docs, err := comments()
+	if err != nil {
+		return nil, err
+	}
+	cfg, one := defaults(), defaultSink()
+	root, err := reflected(cfg, docs)
 	if err != nil {
 		return nil, err
 	}
 	root["title"] = "holdfast configuration"
 	sink := property(property(root, "sinks"), "")
+	one.Retry.Tiers, one.Limits.Daily.Reserve = defaultTiers(), defaultReserve // as [Sink.fill] has it
+	setDefaults(root, reflect.ValueOf(cfg))
+	setDefaults(sink, reflect.ValueOf(one))
 	common, _ := sink["properties"].(object)
-	common["kind"] = object{"type": "string", "enum": anys(slices.Sorted(maps.Keys(kinds)))}
+	property(sink, "kind")["enum"] = anys(slices.Sorted(maps.Keys(kinds)))
 	delete(sink, "additionalProperties")
 	var branches []any
 	of := object{} // any kind
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		own, err := reflected(kinds[name].Config())
+		own, err := kinds[name].schema(docs)
 		if err != nil {
 			return nil, err
 		}
@@ -77,6 +86,19 @@ func buildSchema(kinds map[string]Kind) (object, error) {
 	}
 	addTwins(root)
 	return root, nil
+}
+
+// schema is that of the keys which the kind has for itself.
+func (k Kind) schema(docs map[string]string) (object, error) {
+	cfg := k.Config()
+	if c, ok := cfg.(interface{ SetDefaults() }); ok {
+		c.SetDefaults()
+	}
+	own, err := reflected(cfg, docs)
+	if err == nil {
+		setDefaults(own, reflect.ValueOf(cfg))
+	}
+	return own, err
 }
 
 // branch holds for sinks of one kind: its keys and the common ones, and no other.
@@ -146,13 +168,13 @@ func addTwins(schema object) {
 func addSiblings(properties object) {
 	for _, name := range slices.Collect(maps.Keys(properties)) {
 		if p, ok := properties[name].(object); ok && p["writeOnly"] == true {
-			properties[name+"_file"] = object{"type": "string", "description": "A file that holds " + name + "."}
+			properties[name+"_file"] = object{"type": "string", "description": name + "_file is a file that holds " + name + ", and stands in its place."}
 		}
 	}
 }
 
-// reflected returns a struct's schema as plain values.
-func reflected(v any) (object, error) {
+// reflected returns a struct's schema as plain values, with what its comments say.
+func reflected(v any, docs map[string]string) (object, error) {
 	r := jsonschema.Reflector{
 		Anonymous:                  true,
 		DoNotReference:             true,
@@ -160,6 +182,7 @@ func reflected(v any) (object, error) {
 		FieldNameTag:               "yaml",
 		RequiredFromJSONSchemaTags: true,
 		Mapper:                     scalar,
+		CommentMap:                 docs,
 	}
 	text, err := json.Marshal(r.Reflect(v))
 	if err != nil {

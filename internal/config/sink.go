@@ -7,34 +7,39 @@ import (
 )
 
 // Sink is one delivery: what every kind has in common. What the kind itself
-// needs stands beside these keys, and is in Section.
+// needs stands beside these keys, and is in Section. Defaults are in defaultSink.
 type Sink struct {
 	// Name is in topics, metrics and idempotency keys: never change it.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Kind is what it delivers to; further keys follow from it.
 	Kind string `yaml:"kind" jsonschema:"required"`
 	// In is the topic read.
 	In string `yaml:"in" jsonschema:"required"`
-	// Ordering is key (one record in flight per key; the default) or none.
+	// Ordering is key (one record in flight per key) or none.
 	Ordering string `yaml:"ordering" jsonschema:"enum=key,enum=none"`
-	// OnTombstone says what becomes of null values: dead_letter (the default),
-	// skip or, for tables, delete.
+	// OnTombstone says what becomes of null values: dead_letter, skip
+	// or, for tables, delete.
 	OnTombstone string `yaml:"on_tombstone" jsonschema:"enum=dead_letter,enum=skip,enum=delete"`
-	Limits      Limits `yaml:"limits"`
-	Retry       Retry  `yaml:"retry"`
-	DLQ         DLQ    `yaml:"dlq"`
-	// OnDeadLetter is continue (the default), or park: what follows a
+	// Limits protect the destination.
+	Limits Limits `yaml:"limits"`
+	// Retry says how records wait for another attempt.
+	Retry Retry `yaml:"retry"`
+	// DLQ says how dead letters are kept and sent again.
+	DLQ DLQ `yaml:"dlq"`
+	// OnDeadLetter is continue, or park: what follows a
 	// dead-lettered record of its key waits behind it.
 	OnDeadLetter string `yaml:"on_dead_letter" jsonschema:"enum=continue,enum=park"`
 	// Stale says what a redrive does with a letter of whose key a later record was delivered: send it, or skip it. The
 	// default is the kind's: send where records stand alone or carry a version, skip where each replaces the last.
 	Stale string `yaml:"stale" jsonschema:"enum=send,enum=skip"`
-	// Start is where a new sink begins to read: earliest (the default) or latest.
+	// Start is where a new sink begins to read: earliest or latest.
 	Start string `yaml:"start" jsonschema:"enum=earliest,enum=latest"`
 	// Tenant names whose quota a record uses: header:NAME or field:PATH.
 	Tenant string `yaml:"tenant" jsonschema:"pattern=^(header|field):.+$"`
-	// Timeout bounds one request; 30s by default. A kind of several steps makes several.
+	// Timeout bounds one request, or all statements for a row of a table (10s there by default). A kind of several steps makes several requests.
 	Timeout time.Duration `yaml:"timeout"`
-	Breaker Breaker       `yaml:"breaker"`
+	// Breaker decides whose fault a failure is.
+	Breaker Breaker `yaml:"breaker"`
 
 	// Section holds all keys of the sink, for its kind's own Config.
 	Section Section `yaml:"-"`
@@ -42,11 +47,11 @@ type Sink struct {
 
 // Limits protect the destination.
 type Limits struct {
-	// Rate is such as 25/s, 100/m or 5000/h; none by default.
+	// Rate is how many requests all replicas may make together, such as 25/s, 100/m or 5000/h; none by default.
 	Rate Rate `yaml:"rate"`
-	// Burst is how many may go at once after a pause; one second of the rate by default.
+	// Burst is how many requests may go at once after a pause; one second of the rate by default.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
-	// Concurrency is how many requests are in flight at most; 8 by default.
+	// Concurrency is how many attempts a worker has in flight at most.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
 	// Account names a limit that several sinks share; all of them write the same rate and burst.
 	Account string `yaml:"account"`
@@ -56,15 +61,15 @@ type Limits struct {
 	Daily Daily `yaml:"daily"`
 	// PerTenant limits each tenant besides.
 	PerTenant TenantLimits `yaml:"per_tenant"`
-	// MaxHold is the longest wait that a vendor may ask for; 24h by default.
+	// MaxHold is the longest wait that a vendor may ask for.
 	MaxHold time.Duration `yaml:"max_hold"`
 }
 
 // EndpointLimits are what may be sent to one endpoint of a vendor.
 type EndpointLimits struct {
-	// Rate is such as 20/s.
+	// Rate is how many requests all replicas may make together, such as 20/s.
 	Rate Rate `yaml:"rate" jsonschema:"required"`
-	// Burst is how many may go at once after a pause; one second of the rate by default.
+	// Burst is how many requests may go at once after a pause; one second of the rate by default.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 }
 
@@ -72,47 +77,47 @@ type EndpointLimits struct {
 type Daily struct {
 	// Header is the field of answers that tells what is used, as used/max: Sforce-Limit-Info.
 	Header string `yaml:"header"`
-	// Reserve is the percentage that is left to others; 5 by default. Sending
+	// Reserve is the percentage that is left to others. Sending
 	// slows down 15 points before, and all but stops there.
 	Reserve int `yaml:"reserve" jsonschema:"minimum=1,maximum=99"`
 }
 
 // TenantLimits are what one tenant may use of a sink.
 type TenantLimits struct {
-	// Rate is such as 5/s; none by default.
+	// Rate is how many requests all replicas may make together, such as 5/s; none by default.
 	Rate Rate `yaml:"rate"`
-	// Burst is how many may go at once after a pause; one second of the rate by default.
+	// Burst is how many requests may go at once after a pause; one second of the rate by default.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
-	// Concurrency is how many requests of one tenant are in flight at most; half of the sink's by default.
+	// Concurrency is how many attempts of one tenant a worker has in flight at most; half of the sink's by default.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
 }
 
 // Retry says how records wait for another attempt.
 type Retry struct {
-	// Tiers are the delays, rising; 1m, 2m, 4m by default. Topics are named
+	// Tiers are the delays, rising. Topics are named
 	// after them. [] sends every failure to the dead-letter topic.
 	Tiers []time.Duration `yaml:"tiers" jsonschema:"maxItems=16"`
-	// MaxAge ends the retries of a record that is throttled while others pass; 168h by default.
+	// MaxAge ends the retries of a record that is throttled while others pass.
 	MaxAge time.Duration `yaml:"max_age"`
 }
 
 // DLQ says how dead letters are kept and sent again.
 type DLQ struct {
-	// MaxRedrives stops loops; 3 by default.
+	// MaxRedrives is how often a letter may be sent again, to stop loops.
 	MaxRedrives int `yaml:"max_redrives" jsonschema:"minimum=0"`
 	// CompatHeaders writes the error headers of other tools too: connect, spring, streams; none by default.
 	CompatHeaders []record.Compat `yaml:"compat_headers"`
-	// Retention deletes older dead letters; 0, the default, keeps them for ever.
+	// Retention is how old dead letters get before the topic drops them, such as 2160h; 0, the default, keeps them for ever.
 	Retention time.Duration `yaml:"retention"`
 }
 
 // Breaker decides whose fault a failure is.
 type Breaker struct {
-	// Enabled false makes every failure an attempt.
-	Enabled bool `yaml:"enabled" jsonschema:"default=true"`
-	// MaxSuspect ends the retries of a record whose destination answers nobody; 24h by default.
+	// Enabled, if false, makes every failure an attempt.
+	Enabled bool `yaml:"enabled"`
+	// MaxSuspect ends the retries of a record whose destination answers nobody.
 	MaxSuspect time.Duration `yaml:"max_suspect"`
-	// DeadLetterBudget is how many refusals a burst may hold; 1000 by default.
+	// DeadLetterBudget is how many records a burst may refuse before the sink is held.
 	DeadLetterBudget int `yaml:"dead_letter_budget" jsonschema:"minimum=1"`
 }
 
@@ -148,10 +153,17 @@ func defaultSink() Sink {
 	}
 }
 
+// defaultReserve is a percentage.
+const defaultReserve = 5
+
+func defaultTiers() []time.Duration {
+	return []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
+}
+
 // fill sets what depends on other keys, or would be merged with a default.
 func (s *Sink) fill() {
 	if s.Retry.Tiers == nil {
-		s.Retry.Tiers = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}
+		s.Retry.Tiers = defaultTiers()
 	}
 	if s.Limits.Burst == 0 {
 		s.Limits.Burst = s.Limits.Rate.burst()
@@ -163,7 +175,7 @@ func (s *Sink) fill() {
 		}
 	}
 	if s.Limits.Daily.Header != "" && s.Limits.Daily.Reserve == 0 {
-		s.Limits.Daily.Reserve = 5
+		s.Limits.Daily.Reserve = defaultReserve
 	}
 	if s.Limits.PerTenant.Burst == 0 {
 		s.Limits.PerTenant.Burst = s.Limits.PerTenant.Rate.burst()

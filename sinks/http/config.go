@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,43 +20,51 @@ import (
 type Config struct {
 	// BaseURL is the destination's root, such as https://api.example.com/v1.
 	BaseURL string `yaml:"base_url"`
-	// URL is absolute, or a path under BaseURL; empty means BaseURL itself. Its
+	// URL is absolute, or a path under base_url; empty means base_url itself. Its
 	// path and query may hold {key} for the record's key and {field} or
 	// {record.field} for a field of its value, each escaped.
 	URL string `yaml:"url"`
-	// Method is POST (the default), PUT, PATCH or DELETE.
+	// Method is POST, PUT, PATCH or DELETE.
 	Method string `yaml:"method"`
-	// Headers are sent with every request.
+	// Headers are sent with every request, besides the sink's own; none by default.
 	Headers map[string]string `yaml:"headers"`
-	// Auth says how the sink names itself.
+	// Auth says how the sink names itself; not at all by default.
 	Auth Auth `yaml:"auth"`
 	// Idempotency says how the idempotency key is sent.
 	Idempotency Idempotency `yaml:"idempotency"`
-	// Timeout bounds a whole request, such as 10s; 0 leaves it to the client.
+	// Timeout bounds a whole request, such as 10s; that of the sink by default.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
 // Auth holds one of: bearer; username and password; header and value.
 type Auth struct {
-	Bearer   holdfast.Secret `yaml:"bearer"`
-	Username string          `yaml:"username"`
+	// Bearer is a token, sent as Authorization: Bearer.
+	Bearer holdfast.Secret `yaml:"bearer"`
+	// Username is sent with password as Authorization: Basic.
+	Username string `yaml:"username"`
+	// Password is that of username.
 	Password holdfast.Secret `yaml:"password"`
-	Header   string          `yaml:"header"`
-	Value    holdfast.Secret `yaml:"value"`
+	// Header is the name of a field that carries value, such as X-Api-Key.
+	Header string `yaml:"header"`
+	// Value is what stands in header.
+	Value holdfast.Secret `yaml:"value"`
 }
 
 // Idempotency says how the idempotency key is sent.
 type Idempotency struct {
-	// Header is the field's name; Idempotency-Key by default.
+	// Header is the field's name.
 	Header string `yaml:"header"`
 	// Quote sends the key as a quoted string, as draft-ietf-httpapi-idempotency-key asks.
 	Quote bool `yaml:"quote"`
 }
 
-const (
-	defaultMethod    = http.MethodPost
-	defaultKeyHeader = "Idempotency-Key"
-)
+const defaultKeyHeader = "Idempotency-Key"
+
+// SetDefaults gives what is empty its default, as [New] does.
+func (c *Config) SetDefaults() {
+	c.Method = cmp.Or(c.Method, http.MethodPost)
+	c.Idempotency.Header = cmp.Or(c.Idempotency.Header, defaultKeyHeader)
+}
 
 // HearsDaily says that answers are searched for the count of a daily quota.
 func (Config) HearsDaily() bool { return true }

@@ -41,6 +41,7 @@ type sink struct {
 
 // New returns a sink that sends each event to cfg.URL.
 func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
+	cfg.SetDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -49,19 +50,12 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{
+	return &sink{
 		client: deps.HTTP, method: cfg.Method, target: target, static: staticHeader(cfg),
 		keyHeader: http.CanonicalHeaderKey(cfg.Idempotency.Header), quote: cfg.Idempotency.Quote,
 		timeout: cfg.Timeout, limits: sinks.NewLimits(deps.DailyHeader), now: deps.Now,
 		secrets: []string{cfg.Auth.Bearer.Reveal(), cfg.Auth.Password.Reveal(), cfg.Auth.Value.Reveal()},
-	}
-	if s.method == "" {
-		s.method = defaultMethod
-	}
-	if s.keyHeader == "" {
-		s.keyHeader = defaultKeyHeader
-	}
-	return s, nil
+	}, nil
 }
 
 // Deliver sends one event and judges the answer by its status.

@@ -33,13 +33,14 @@ type sink struct {
 
 // New returns a sink for the account of cfg. It is a [sinks.Reconciler].
 func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
+	cfg.SetDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	deps = deps.WithDefaults()
 	return &sink{
-		client: deps.HTTP, baseURL: strings.TrimSuffix(cfg.baseURL(), "/"), apiKey: cfg.Auth.APIKey,
-		version: cfg.apiVersion(), timeout: cfg.Timeout, now: deps.Now, log: deps.Log,
+		client: deps.HTTP, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"), apiKey: cfg.Auth.APIKey,
+		version: cfg.APIVersion, timeout: cfg.Timeout, now: deps.Now, log: deps.Log,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,17 +18,18 @@ type Config struct {
 	DSN holdfast.Secret `yaml:"dsn"`
 	// Table is the table's name, with its schema if need be: public.shipments.
 	Table string `yaml:"table"`
-	// Key names the columns that tell rows apart; the table has a unique
+	// Key is the list of columns that tell rows apart; the table has a unique
 	// constraint on them.
 	Key []string `yaml:"key"`
-	// Version names a column that only grows: a row is overwritten by a higher
-	// one alone. Empty means that the last record wins.
+	// Version is a column that only grows: a row is overwritten by a higher one
+	// alone. Without it, the default, the last record wins.
 	Version string `yaml:"version"`
 	// Create makes a missing table from the record's schema.
 	Create bool `yaml:"create"`
-	// OnTombstone is delete where a record without a value removes its row.
+	// OnTombstone is what a record without a value does: dead_letter, skip,
+	// or delete, which removes its row.
 	OnTombstone string `yaml:"on_tombstone"`
-	// Timeout bounds each statement, such as 10s; 0 means 10 s.
+	// Timeout bounds all statements of an attempt.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
@@ -36,6 +38,12 @@ const (
 	maxIdentifier  = 63 // what PostgreSQL keeps of a name
 	deletes        = "delete"
 )
+
+// SetDefaults gives what is empty its default, as [New] does.
+func (c *Config) SetDefaults() {
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.OnTombstone = cmp.Or(c.OnTombstone, "dead_letter")
+}
 
 // Validate reports every broken rule by key, value and rule.
 func (c Config) Validate() error {

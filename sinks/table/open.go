@@ -52,9 +52,9 @@ func openPostgres(cfg Config, concurrency int) (*sql.DB, error) {
 		return nil, errors.New("dsn: must be a PostgreSQL URL such as postgres://user:password@host:5432/database")
 	}
 	// The server ends a statement even where the client is gone.
-	conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(cfg.timeout().Milliseconds(), 10)
+	conf.RuntimeParams["statement_timeout"] = strconv.FormatInt(cfg.Timeout.Milliseconds(), 10)
 	conf.RuntimeParams["application_name"] = "holdfast"
-	conf.ConnectTimeout = min(cfg.timeout(), 5*time.Second)
+	conf.ConnectTimeout = min(cfg.Timeout, 5*time.Second)
 	db := stdlib.OpenDB(*conf)
 	db.SetMaxOpenConns(concurrency)
 	db.SetMaxIdleConns(concurrency)
@@ -85,7 +85,7 @@ func local(host string) bool {
 func openSQLite(cfg Config) (*sql.DB, error) {
 	path := strings.TrimPrefix(strings.TrimPrefix(cfg.DSN.Reveal(), sqlitePrefix), "//")
 	q := url.Values{}
-	q.Add("_pragma", "busy_timeout("+strconv.FormatInt(cfg.timeout().Milliseconds(), 10)+")")
+	q.Add("_pragma", "busy_timeout("+strconv.FormatInt(cfg.Timeout.Milliseconds(), 10)+")")
 	q.Add("_pragma", "journal_mode(WAL)")
 	q.Add("_pragma", "synchronous(FULL)") // what was reported as delivered survives a power cut
 	q.Add("_txlock", "immediate")
@@ -95,11 +95,4 @@ func openSQLite(cfg Config) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1)
 	return db, nil
-}
-
-func (c Config) timeout() time.Duration {
-	if c.Timeout > 0 {
-		return c.Timeout
-	}
-	return defaultTimeout
 }

@@ -31,6 +31,7 @@ type Sink struct {
 
 // New returns a sink for cfg.Table. It does not connect yet.
 func New(cfg Config, deps sinks.Deps) (*Sink, error) {
+	cfg.SetDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func (s *Sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.timeout())
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	if a.Event.Value == nil {
 		return s.erase(ctx, a)
