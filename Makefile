@@ -42,10 +42,11 @@ generate: ## Go types from the schemas, the configuration's schema and reference
 	$(GO) generate ./...
 	$(GO) run ./cmd/holdfast config schema >internal/config/holdfast.schema.json.new && mv internal/config/holdfast.schema.json.new internal/config/holdfast.schema.json
 	$(GO) run ./cmd/holdfast config reference >docs/reference/configuration.md.new && mv docs/reference/configuration.md.new docs/reference/configuration.md
+	HOLDFAST_UPDATE_DOCS=1 $(GO) test ./cmd/holdfast -run TestEveryKindHasItsPage
 
 verify: generate ## generated files, go.mod and go.sum are as committed
 	$(GO) mod tidy
-	git diff --exit-code -- schemas internal/config docs/reference go.mod go.sum
+	git diff --exit-code -- schemas internal/config docs/reference docs/sinks go.mod go.sum
 
 cover: ## coverage by function
 	$(GO) test -tags synctests -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
