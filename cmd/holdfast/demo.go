@@ -40,8 +40,11 @@ const demoRefused = 40
 func demoCommand(g *globals) *cobra.Command {
 	var o demoOptions
 	c := &cobra.Command{
-		Use:     "outage",
-		Short:   "Break the simulated vendor, watch records wait, mend it, redrive",
+		Use:   "outage",
+		Short: "Break the simulated vendor, watch records wait, mend it, redrive",
+		Long: `Runs everything in one process, in a folder of its own that is deleted at the end,
+and needs no dev beside it. The last line is a JSON object with the figures; exits
+1 if an invoice was lost or applied twice.`,
 		Example: "  holdfast demo outage\n  holdfast demo outage --events 300 --for 30s",
 		Args:    usage(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return demoOutage(c.Context(), g, o) },

@@ -21,7 +21,7 @@ import (
 
 var (
 	errNoTarget  = errors.New("no such sink or processor in the configuration")
-	errNotLetter = errors.New("is not in a dead-letter topic")
+	errNotLetter = errors.New("is in no dead-letter topic")
 	errOneTarget = errors.New("--sink and --processor exclude each other")
 	errTime      = errors.New("must be a duration such as 2h, or a time such as 2026-11-24T03:00:00Z")
 )
@@ -140,7 +140,7 @@ func named(all []dlq.Target, is func(dlq.Target) bool, name string) (dlq.Target,
 		for _, t := range all {
 			names = append(names, t.Name)
 		}
-		return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s", name, errNoTarget, strings.Join(names, ", ")))
+		return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s%s", name, errNoTarget, strings.Join(names, ", "), config.DidYouMean(name, names)))
 	}
 	return all[i], nil
 }
@@ -149,11 +149,11 @@ func named(all []dlq.Target, is func(dlq.Target) bool, name string) (dlq.Target,
 func letterArg(arg string) (at holdfast.Coordinates, name string, err error) {
 	at, err = holdfast.ParseCoordinates(arg)
 	if err != nil {
-		return at, "", exit(exitUsage, err)
+		return at, "", exit(exitUsage, fmt.Errorf("%w, as dlq list shows them; all letters of a sink or processor are chosen by --sink NAME or --processor NAME", err))
 	}
 	name, ok := dlq.TargetOf(at.Topic)
 	if !ok {
-		return at, "", exit(exitUsage, fmt.Errorf("%s %w", at, errNotLetter))
+		return at, "", exit(exitUsage, fmt.Errorf("%s %w: `holdfast find %[1]s` tells where the record is now", at, errNotLetter))
 	}
 	return at, name, nil
 }

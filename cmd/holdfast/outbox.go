@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast.internal"
 	"holdfast.internal/producers/outbox"
 )
 
@@ -64,8 +65,14 @@ func outboxCommand(g *globals) *cobra.Command {
 	show.Flags().BoolVar(&failed, "failed", true, "refused rows; the only ones listed")
 	show.Flags().IntVar(&limit, "limit", 100, "at most `N` rows")
 	retry := &cobra.Command{
-		Use: "retry ID...", Short: "Let refused rows be sent again", Example: "  holdfast outbox retry 5f1c2ab0-7c1e-4d7e-9a51-3f0f6a1d2b3c", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "retry ID...", Short: "Let refused rows be sent again", Args: usage(cobra.MinimumNArgs(1)),
+		Long: `Sends rows of the outbox again that did not fit their schema, once row or schema is
+mended; holdfast outbox list shows their IDs. Exits 5 if some are no such rows.`,
+		Example: "  holdfast outbox retry 5f1c2ab0-7c1e-4d7e-9a51-3f0f6a1d2b3c",
 		RunE: withOutbox(g, func(c *cobra.Command, box *outbox.Outbox, ids []string) error {
+			if err := checkRows(ids); err != nil {
+				return err
+			}
 			n, err := box.Retry(c.Context(), ids...)
 			if err != nil {
 				return err
@@ -77,13 +84,23 @@ func outboxCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if n < int64(len(ids)) {
-				g.note("the others are no refused rows: holdfast outbox list shows those")
+				g.note("%d of them are no refused rows: holdfast outbox list shows those", int64(len(ids))-n)
 				return exit(exitPartly, nil)
 			}
 			return nil
 		}),
 	}
 	return group("outbox", "Make and look at the outbox table", initialise, show, retry, status)
+}
+
+// checkRows tells letters from rows: both are what somebody wants to send again.
+func checkRows(ids []string) error {
+	for _, id := range ids {
+		if at, err := holdfast.ParseCoordinates(id); err == nil {
+			return exit(exitUsage, fmt.Errorf("%s is a record in Kafka and no row of the outbox; a dead letter is sent again by `holdfast dlq redrive %[1]s`", at))
+		}
+	}
+	return nil
 }
 
 // written is [globals.when] of a time that the database wrote.

@@ -53,10 +53,10 @@ func (s selection) check(cfg *config.Config) error {
 	for _, p := range cfg.Processors {
 		processors = append(processors, p.Name)
 	}
-	if err := s.checkNames("sink", s.sinks, sinks); err != nil {
+	if err := s.checkNames("sink", s.sinks, sinks, processors); err != nil {
 		return err
 	}
-	if err := s.checkNames("processor", s.processors, processors); err != nil {
+	if err := s.checkNames("processor", s.processors, processors, sinks); err != nil {
 		return err
 	}
 	there := map[string]bool{"sink": len(sinks) > 0, "processor": len(processors) > 0, "outbox": cfg.Outbox.Kind != "", "all": true}
@@ -66,12 +66,16 @@ func (s selection) check(cfg *config.Config) error {
 	return nil
 }
 
-// checkNames looks at the values of --sink or --processor.
-func (s selection) checkNames(kind string, chosen, known []string) error {
+// checkNames looks at the values of --sink or --processor; others are the names
+// that the other flag takes.
+func (s selection) checkNames(kind string, chosen, known, others []string) error {
 	if len(chosen) > 0 && !s.has(kind) {
 		return exit(exitUsage, fmt.Errorf("--%s and --role %s exclude each other", kind, s.role))
 	}
 	for _, name := range chosen {
+		if slices.Contains(others, name) {
+			return otherKind(name, kind == "processor")
+		}
 		if !slices.Contains(known, name) {
 			return exit(exitUsage, fmt.Errorf("--%s %q is not in the configuration, which has %s%s",
 				kind, name, strings.Join(known, ", "), config.DidYouMean(name, known)))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/lookup"
 	"holdfast.internal/internal/sinkstate"
@@ -83,7 +84,7 @@ func (r resumeResult) String() string {
 func sinkResumeCommand(g *globals) *cobra.Command {
 	var reason, by string
 	c := &cobra.Command{
-		Use: "resume NAME", Short: "Free a mapping that the dead-letter budget holds, and try refused credentials at once",
+		Use: "resume SINK", Short: "Free a mapping that the dead-letter budget holds, and try refused credentials at once",
 		Long: `Tells the workers of a sink to go on, once the cause is mended. What a vendor asked
 for (throttled) stays, and the breaker finds out by itself.`,
 		Example: "  holdfast sink resume stripe-invoices --reason 'INC-2041, mapping rolled back'",
@@ -135,11 +136,15 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error
 
 var errNoSink = errors.New("no such sink in the configuration")
 
-// sinkNamed is the sink of a name; a processor holds nothing.
+// sinkNamed is the sink of a name. A processor is told apart from a name that is
+// nowhere: it never holds, and what it lacks shows elsewhere.
 func sinkNamed(conn *connection, name string) (dlq.Target, error) {
 	var names []string
 	for _, t := range targets(conn.cfg) {
 		switch {
+		case t.Name == name && t.Processor:
+			return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q is a processor, which nothing holds: it goes on by itself "+
+				"(holdfast lag); what it refused comes back by `holdfast dlq redrive --processor %[1]s`", name))
 		case t.Processor:
 		case t.Name == name:
 			return t, nil
@@ -147,7 +152,7 @@ func sinkNamed(conn *connection, name string) (dlq.Target, error) {
 			names = append(names, t.Name)
 		}
 	}
-	return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s", name, errNoSink, strings.Join(names, ", ")))
+	return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s%s", name, errNoSink, strings.Join(names, ", "), config.DidYouMean(name, names)))
 }
 
 // explainHold tells what a resume will free, and what it will not.

@@ -21,11 +21,17 @@ func topicCommand(g *globals) *cobra.Command {
 	}
 	plan := &cobra.Command{
 		Use: "plan", Short: "Show what topics are missing or differ; exits 3 if any", Args: usage(cobra.NoArgs),
-		Example: "  holdfast topic plan --config holdfast.yaml",
-		RunE:    func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions) },
+		Long: `Compares the topics of the configuration with those of the cluster and changes
+nothing. Exits 3 if there is something for topic apply to do, so that a script
+can ask; 0 if all topics are as they should be.`,
+		Example: `  holdfast topic plan --config holdfast.yaml
+  holdfast topic plan -q || holdfast topic apply --yes`,
+		RunE: func(c *cobra.Command, _ []string) error { return topicPlan(c, g, partitions) },
 	}
 	apply := &cobra.Command{
 		Use: "apply", Short: "Make what is missing, to match source topics that exist", Args: usage(cobra.NoArgs),
+		Long: `Does what topic plan shows, after asking: it makes topics, adds partitions and mends
+settings. It deletes nothing. Exits 0 if there is nothing to do.`,
 		Example: "  holdfast topic apply --config holdfast.yaml --yes",
 		RunE:    func(c *cobra.Command, _ []string) error { return topicApply(c, g, partitions) },
 	}
@@ -40,6 +46,7 @@ func topicPlan(c *cobra.Command, g *globals, partitions int32) error {
 		if err := printChanges(g, changes); err != nil || len(changes) == 0 {
 			return err
 		}
+		g.note("%s to make: holdfast topic apply", count(len(changes), "change"))
 		return exit(exitFindings, nil)
 	})
 }
