@@ -75,6 +75,20 @@ func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
 	return b.ask(latest(now), n, (*tokens).has)
 }
 
+// Return gives back n tokens that were taken and not used. It makes none: the
+// bucket then holds at most what it would, had they not been taken.
+func (b *Bucket) Return(now time.Time, n float64) {
+	now = latest(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(now)
+	if b.unlimited() {
+		return
+	}
+	b.tokens.giveBack(now, min(n, b.ceiling.Burst))
+	b.meter.used = max(0, b.meter.used-n)
+}
+
 // Full reports whether a bucket holds its burst: nothing of the limit has been
 // used of late.
 func (b *Bucket) Full(now time.Time) bool {

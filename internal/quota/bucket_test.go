@@ -17,6 +17,7 @@ func TestTokensAreNotMade(t *testing.T) {
 		b, now := newTokens(), time.Unix(1e9, 0)
 		earned, seen := 0.0, now // what there is at the latest time that the bucket was told
 		var have share
+		taken := 0.0
 		tell := func(at time.Time) {
 			if at.After(seen) {
 				earned = min(have.Burst, earned+have.Rate*at.Sub(seen).Seconds())
@@ -44,6 +45,7 @@ func TestTokensAreNotMade(t *testing.T) {
 				switch {
 				case ok:
 					earned -= n
+					taken += n
 				case wait < 0:
 					t.Fatalf("refused, and to come back in %v", wait)
 				}
@@ -51,8 +53,39 @@ func TestTokensAreNotMade(t *testing.T) {
 					t.Fatalf("%.3f tokens more than there were", -earned)
 				}
 			},
+			"give back": func(t *rapid.T) {
+				n := rapid.Float64Range(0, taken).Draw(t, "n")
+				b.giveBack(now, n)
+				tell(now)
+				taken -= n
+				earned = min(have.Burst, earned+n)
+			},
 		})
 	})
+}
+
+// TestWhatIsGivenBackWasTaken: a bucket that gets back what was not used is as if
+// it had not been taken, and never more.
+func TestWhatIsGivenBackWasTaken(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Add(time.Hour)
+	b := Full(Limit{Rate: 1, Burst: 3})
+	take := func(n float64) bool {
+		ok, _ := b.Take(now, n)
+		return ok
+	}
+	if !take(3) || take(1) {
+		t.Fatal("a full bucket holds its burst, and no more")
+	}
+	b.Return(now, 1)
+	if !take(1) || take(1) {
+		t.Error("one was given back, and one should be there")
+	}
+	now = now.Add(2 * time.Second)
+	b.Return(now, 3)
+	if !take(3) || take(1) {
+		t.Error("what was given back is more than the burst, or not there")
+	}
 }
 
 func TestTakeSaysWhenToComeBack(t *testing.T) {

@@ -74,6 +74,16 @@ func (t *tokens) take(now time.Time, n float64) (bool, time.Duration) {
 	return false, t.lack(now, n)
 }
 
+// giveBack puts back n tokens that were taken, as far as the burst has room.
+func (t *tokens) giveBack(now time.Time, n float64) {
+	now = t.later(now)
+	t.last = now
+	room := t.limiter.Burst() - int(math.Ceil(t.limiter.TokensAt(now)))
+	if back := min(int(n*perToken), room); back > 0 {
+		t.limiter.AllowN(now, -back)
+	}
+}
+
 // has reports whether there are n tokens, and else how long they are in coming.
 func (t *tokens) has(now time.Time, n float64) (bool, time.Duration) {
 	now = t.later(now)
