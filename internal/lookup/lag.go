@@ -39,11 +39,12 @@ type Lag struct {
 	// Breaker is closed, half_open or open, as the running workers say; null
 	// where none does.
 	Breaker *string `json:"breaker"`
-	// Held, NextAt, Next and Waits are those of [Standing].
-	Held   string     `json:"held"`
-	NextAt *time.Time `json:"next_at"`
-	Next   string     `json:"next"`
-	Waits  string     `json:"waits"`
+	// Held, NextAt, Next, Endpoint and Waits are those of [Standing].
+	Held     string     `json:"held"`
+	NextAt   *time.Time `json:"next_at"`
+	Next     string     `json:"next"`
+	Endpoint string     `json:"endpoint"`
+	Waits    string     `json:"waits"`
 	// Partial says which counts are estimates from offsets, and why; "" if none is.
 	Partial string `json:"partial"`
 }
@@ -94,7 +95,7 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 		}
 		lag.Kind, lag.Sink = OfSink, t.Name
 		st := l.standing(t, states, lag.Workers)
-		lag.Breaker, lag.Held, lag.Waits, lag.NextAt, lag.Next = st.Breaker, st.Held, st.Waits, st.NextAt, st.Next
+		lag.Breaker, lag.Held, lag.NextAt, lag.Next, lag.Endpoint, lag.Waits = st.Breaker, st.Held, st.NextAt, st.Next, st.Endpoint, st.Waits
 		sinks = append(sinks, lag)
 	}
 	return append(sinks, processors...), nil

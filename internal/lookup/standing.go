@@ -17,11 +17,14 @@ type Standing struct {
 	Breaker *string `json:"breaker"`
 	// Held is throttled, unauthorized or mapping; "" where nothing is held.
 	Held string `json:"held"`
-	// NextAt is when the hold ends, or one record is tried; null for neither.
+	// NextAt is when the hold ends, or one record is tried, or the endpoint is
+	// free again, the first of these that there is; null for none.
 	NextAt *time.Time `json:"next_at"`
 	Next   string     `json:"next"` // the same in words
 	// Tenants is how many tenants this is about; 0 is the whole sink.
 	Tenants int `json:"tenants"`
+	// Endpoint is one that is throttled beside what Held says; "" for none.
+	Endpoint string `json:"endpoint"`
 	// Waits is schema or registry, where some records cannot be read yet; "" where all can.
 	Waits string `json:"waits"`
 }
@@ -55,11 +58,14 @@ func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, membe
 	}
 	st.Breaker = new(string(s.Breaker))
 	st.Held, st.Tenants, st.Waits, st.Next = string(s.Held), s.Tenants, string(s.Waits), s.Next(l.now())
+	st.Endpoint = s.Endpoint
 	switch {
 	case s.Held != sinkstate.NotHeld:
 		st.NextAt = moment(s.Until)
 	case s.Breaker == sinkstate.Open:
 		st.NextAt = moment(s.ProbeAt)
+	case s.Endpoint != "":
+		st.NextAt = moment(s.FreeAt)
 	}
 	return st
 }

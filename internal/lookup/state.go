@@ -65,7 +65,7 @@ func (f facts) destination(state State, note string) (State, string) {
 		return state, joined(note, forIt+": "+next)
 	case f.sink.Tenants > 0:
 		return state, joined(note, "some tenants wait for their destination: "+next)
-	case state == InFlight && f.sink.Waits != sinkstate.NoWait:
+	case state == InFlight && (f.sink.Waits != sinkstate.NoWait || f.sink.Endpoint != ""):
 		return state, joined(note, next)
 	case state == Retry && e.Spent == 0 && e.Failure.Class.Systemic():
 		return state, joined(note, forIt+": the failure spent no attempt")

@@ -88,6 +88,7 @@ func TestARecordThatWaitsForItsDestinationIsSaidTo(t *testing.T) {
 		"in a tier, for itself":         {at("retry.s.1m", spent), 2, sinkstate.State{}, Retry, "due in 1m0s"},
 		"whose tenant nobody knows":     {at("src", record.Envelope{}), 2, tenants, Waiting, "some tenants wait for their destination: probe in 40s (2 tenants)"},
 		"behind one of its key":         {at("retry.s.1m", record.Envelope{}), 2, open, Parked, "waits behind an earlier record of its key"},
+		"first in line, and throttled":  {at("src", record.Envelope{}), 5, sinkstate.State{Breaker: sinkstate.Closed, Endpoint: "orders.create", FreeAt: now.Add(time.Minute)}, InFlight, "orders.create throttled, goes on in 1m0s"},
 		"first in line, and no schema":  {at("src", record.Envelope{}), 5, sinkstate.State{Breaker: sinkstate.Closed, Waits: sinkstate.Schema}, InFlight, "some records wait for a schema"},
 		"delivered, and then it failed": {at("src", record.Envelope{}), 6, open, Delivered, ""},
 	} {

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -61,13 +62,17 @@ type State struct {
 	// Until is when the hold ends, or one record is tried.
 	Until time.Time `json:"until,omitzero"`
 	// Tenants is how many tenants all this is about; 0 is the whole sink.
-	Tenants int       `json:"tenants,omitempty"`
-	Waits   Wait      `json:"waits,omitempty"`
-	At      time.Time `json:"at"`
+	Tenants int `json:"tenants,omitempty"`
+	// Endpoint is one that is throttled until FreeAt, beside which all else goes
+	// on; of several, of a tenant or not, the one that is held longest.
+	Endpoint string    `json:"endpoint,omitempty"`
+	FreeAt   time.Time `json:"free_at,omitzero"`
+	Waits    Wait      `json:"waits,omitempty"`
+	At       time.Time `json:"at"`
 }
 
 // Plain reports whether records go as they come.
-func (s State) Plain() bool { return s.sends() && s.Waits == NoWait }
+func (s State) Plain() bool { return s.sends() && s.Endpoint == "" && s.Waits == NoWait }
 
 func (s State) sends() bool { return s.Breaker == Closed && s.Held == NotHeld }
 
@@ -77,17 +82,18 @@ func (s State) Blocked() bool { return s.Tenants == 0 && (s.Breaker == Open || s
 // Next says in words what happens next, such as "probe in 40s"; "" where
 // records go as they come.
 func (s State) Next(now time.Time) string {
-	text := s.held(now)
-	switch {
-	case s.Waits == NoWait:
-		return text
-	case text != "":
-		text += "; "
+	parts := []string{s.held(now)}
+	if s.Endpoint != "" {
+		parts = append(parts, s.Endpoint+" throttled, goes on "+in(s.FreeAt, now))
 	}
-	if s.Waits == Registry {
-		return text + "the schema registry does not answer"
+	switch s.Waits {
+	case Registry:
+		parts = append(parts, "the schema registry does not answer")
+	case Schema:
+		parts = append(parts, "some records wait for a schema")
+	case NoWait:
 	}
-	return text + "some records wait for a schema"
+	return strings.TrimPrefix(strings.Join(parts, "; "), "; ")
 }
 
 // held is what the destination is waited for.
@@ -130,14 +136,17 @@ func same(a, b State) bool {
 
 // worse joins what two workers say of a sink: the graver of each part.
 func worse(a, b State) State {
-	waits := a.Waits
+	waits, longest := a.Waits, a
 	if b.Waits == Registry || waits == NoWait {
 		waits = b.Waits
+	}
+	if c := b.FreeAt.Compare(a.FreeAt); c > 0 || c == 0 && b.Endpoint < a.Endpoint {
+		longest = b
 	}
 	if a.sends() {
 		a, b = b, a
 	}
-	a.Waits = waits
+	a.Waits, a.Endpoint, a.FreeAt = waits, longest.Endpoint, longest.FreeAt
 	if b.sends() {
 		return a
 	}

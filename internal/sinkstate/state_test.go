@@ -10,20 +10,27 @@ func TestNextInWords(t *testing.T) {
 	now := time.Date(2026, 11, 25, 14, 0, 0, 0, time.UTC)
 	in40 := now.Add(40 * time.Second)
 	for want, s := range map[string]State{
-		"":                                     {Breaker: Closed},
-		"probe in 40s":                         {Breaker: Open, ProbeAt: in40},
-		"probe with the next record":           {Breaker: Open, ProbeAt: now},
-		"probe under way":                      {Breaker: HalfOpen},
-		"throttled, goes on in 40s":            {Breaker: Closed, Held: Throttled, Until: in40},
-		"credentials refused, try in 40s":      {Breaker: Closed, Held: Unauthorized, Until: in40},
-		"mapping held, try in 40s":             {Breaker: Open, Held: Mapping, Until: in40, ProbeAt: now},
-		"probe in 40s (1 tenant)":              {Breaker: Open, ProbeAt: in40, Tenants: 1},
-		"mapping held, try in 40s (3 tenants)": {Breaker: Closed, Held: Mapping, Until: in40, Tenants: 3},
-		"some records wait for a schema":       {Breaker: Closed, Waits: Schema},
+		"":                                        {Breaker: Closed},
+		"probe in 40s":                            {Breaker: Open, ProbeAt: in40},
+		"probe with the next record":              {Breaker: Open, ProbeAt: now},
+		"probe under way":                         {Breaker: HalfOpen},
+		"throttled, goes on in 40s":               {Breaker: Closed, Held: Throttled, Until: in40},
+		"credentials refused, try in 40s":         {Breaker: Closed, Held: Unauthorized, Until: in40},
+		"mapping held, try in 40s":                {Breaker: Open, Held: Mapping, Until: in40, ProbeAt: now},
+		"probe in 40s (1 tenant)":                 {Breaker: Open, ProbeAt: in40, Tenants: 1},
+		"mapping held, try in 40s (3 tenants)":    {Breaker: Closed, Held: Mapping, Until: in40, Tenants: 3},
+		"some records wait for a schema":          {Breaker: Closed, Waits: Schema},
+		"orders.create throttled, goes on in 40s": {Breaker: Closed, Endpoint: "orders.create", FreeAt: in40},
+		"probe in 40s; orders.create throttled, goes on in 40s; some records wait for a schema": {
+			Breaker: Open, ProbeAt: in40, Endpoint: "orders.create", FreeAt: in40, Waits: Schema,
+		},
 		"probe in 40s (1 tenant); the schema registry does not answer": {Breaker: Open, ProbeAt: in40, Tenants: 1, Waits: Registry},
 	} {
 		if got := s.Next(now); got != want {
 			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+		if s.Endpoint != "" && s.Held == NotHeld && s.Breaker == Closed && s.Blocked() {
+			t.Errorf("%+v: blocked by one endpoint", s)
 		}
 		if s.Plain() != (want == "") {
 			t.Errorf("%+v: plain is %v", s, s.Plain())
@@ -42,7 +49,12 @@ func TestOfTwoWorkersTheGraverWordsCount(t *testing.T) {
 	tenant := State{Breaker: Open, ProbeAt: now, Tenants: 2, At: now}
 	schema := State{Breaker: Closed, Waits: Schema, At: now}
 	registry := State{Breaker: Closed, Waits: Registry, At: now}
+	endpoint := State{Breaker: Closed, Endpoint: "a", FreeAt: now.Add(time.Second), At: now}
+	other := State{Breaker: Closed, Endpoint: "b", FreeAt: now.Add(time.Minute), At: now}
 	for name, c := range map[string]struct{ a, b, want State }{
+		"an endpoint, and nobody":  {endpoint, plain, endpoint},
+		"the endpoint held longer": {endpoint, other, other},
+		"an endpoint, and all":     {endpoint, held, State{Breaker: Closed, Held: Throttled, Until: held.Until, Endpoint: "a", FreeAt: endpoint.FreeAt, At: now}},
 		"one is well":              {plain, open, open},
 		"both are":                 {plain, plain, plain},
 		"the later probe":          {open, later, later},
