@@ -122,27 +122,30 @@ func (s *scheduler) waits(t *task, e *entry) bool {
 }
 
 // blocked are records of the source that memory holds and that may not be
-// sent, if they are the greater part of what it holds.
+// sent, if such records, of tiers too, are the greater part of what it holds.
 func (s *scheduler) blocked() []*task {
 	if time.Until(s.hold.until) > 0 || !s.letters.open() {
 		return nil // nothing else could be sent either
 	}
 	var found []*task
-	seen := 0
+	seen, wait := 0, 0
 	for _, sh := range s.shards {
 		if !sh.open || sh.gone {
 			continue
 		}
 		for i, t := range sh.tasks {
-			if e := sh.index.at(i); e.slot() == slotSource && s.waits(t, e) && !s.behindLive(sh, i) {
-				found = append(found, t)
+			if e := sh.index.at(i); s.waits(t, e) && !s.behindLive(sh, i) {
+				wait++
+				if e.slot() == slotSource {
+					found = append(found, t)
+				}
 			}
-			if seen++; seen == blockedSample && 2*blockedShare*len(found) < seen {
+			if seen++; seen == blockedSample && 2*blockedShare*wait < seen {
 				return nil
 			}
 		}
 	}
-	if blockedShare*len(found) < s.held {
+	if blockedShare*wait < s.held {
 		return nil
 	}
 	// The latest first: what is sent soonest stays in memory.
