@@ -76,7 +76,8 @@ type (
 // Scope says how far a throttle reaches.
 type Scope string
 
-// The scopes, widest first.
+// The scopes, widest first. An endpoint is that of the attempt's last request,
+// by the name that the sink gave it; without a name it is the account.
 const (
 	ScopeAccount  Scope = "account"
 	ScopeTenant   Scope = "tenant"

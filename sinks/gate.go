@@ -34,8 +34,9 @@ type Advice struct {
 
 // Call is how a request is sent, beside the request itself.
 type Call struct {
-	// Endpoint is the name under which users limit it in limits.endpoints; ""
-	// for a request that only the account's limit is about.
+	// Endpoint is one of a few names, under which users limit it in
+	// limits.endpoints, and which a throttle of [holdfast.ScopeEndpoint] holds;
+	// "" for a request that only the account's limit is about.
 	Endpoint string
 	// Cost is in tokens of the limit; 0 counts as 1.
 	Cost float64

@@ -19,21 +19,25 @@ import (
 type gate struct {
 	sched  *scheduler
 	tenant *tenant
+	id     string // of the event; of a batch, the first
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
 	credit float64
 	sent   sent      // the request of the call under way that was not answered yet
+	asked  bool      // some request was let go
 	clock  *patience // of the call under way
 }
 
 // sent is a request that was paid for; of no cost, it is none.
 type sent struct {
-	endpoint *quota.Bucket // nil for none
+	endpoint *endpoint // nil for none
 	cost     float64
 }
 
 // gateOf makes the gate of a task that was picked.
-func (s *scheduler) gateOf(t *task) *gate { return &gate{sched: s, tenant: t.tenant, credit: 1} }
+func (s *scheduler) gateOf(t *task) *gate {
+	return &gate{sched: s, tenant: t.tenant, id: t.env.Event.ID, credit: 1}
+}
 
 // errLimited is why an attempt was put off: the limits keep it waiting for
 // longer than its time.
@@ -117,19 +121,28 @@ func (g *gate) enter(ctx context.Context) error {
 // it were taken.
 func (g *gate) answered(err error) {
 	if g.sent.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
-		g.sent.cost, g.credit = g.credit, 0
+		g.sent.cost, g.credit, g.asked = g.credit, 0, true
 	}
 	var throttle *holdfast.ThrottledError
 	switch verdict, f := holdfast.Judge(err); {
 	case verdict == holdfast.VerdictDelivered:
-		g.taken()
+		g.settled()
 	case errors.As(err, &throttle):
 		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.sent.cost > 0 {
 			g.scoped(throttle.Scope).Refused(g.sent.cost)
 		}
 	case f.Status != 0: // else nobody answered
-		g.taken()
+		g.settled()
 	}
+}
+
+// settled is taken outside of the scheduler's mutex.
+func (g *gate) settled() {
+	if g.sent.endpoint != nil {
+		g.sched.mu.Lock()
+		defer g.sched.mu.Unlock()
+	}
+	g.taken()
 }
 
 // taken tells all limits of a request that the vendor took it.
@@ -137,21 +150,52 @@ func (g *gate) taken() {
 	if g.sent.cost == 0 {
 		return
 	}
-	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.sent.endpoint} {
+	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.sent.endpoint.bucket()} {
 		if b != nil {
 			b.Accepted(g.sent.cost)
 		}
 	}
+	if g.sent.endpoint != nil {
+		g.sent.endpoint.took(g.id, time.Now())
+	}
 	g.sent = sent{}
+}
+
+// throttled is the endpoint that alone a verdict throttles; nil for none.
+func (g *gate) throttled(err error) *endpoint {
+	if throttle, ok := errors.AsType[*holdfast.ThrottledError](err); ok {
+		return g.endpoint(throttle.Scope)
+	}
+	return nil
+}
+
+// endpoint is the one that a throttle of that scope is about; nil for none.
+func (g *gate) endpoint(scope holdfast.Scope) *endpoint {
+	if scope == holdfast.ScopeEndpoint {
+		return g.sent.endpoint
+	}
+	return nil
 }
 
 // scoped is the bucket that a throttle is about.
 func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
-	switch {
-	case scope == holdfast.ScopeEndpoint && g.sent.endpoint != nil:
-		return g.sent.endpoint
+	switch e := g.endpoint(scope); {
+	case e != nil:
+		return e.limit
 	case scope == holdfast.ScopeTenant:
 		return g.account()
 	}
 	return g.sched.limit
+}
+
+// giveBack returns what was paid for a request that was not made.
+func (g *gate) giveBack(now time.Time) {
+	if g.credit <= 0 {
+		return
+	}
+	g.sched.limit.Return(now, g.credit)
+	if g.tenant.limit != nil {
+		g.tenant.limit.Return(now, g.credit)
+	}
+	g.credit = 0
 }

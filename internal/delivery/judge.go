@@ -13,12 +13,13 @@ type finding struct {
 	outcome   breaker.Outcome
 	delivered bool
 	refused   bool      // by the vendor: it counts against the dead-letter budget
+	endpoint  *endpoint // that a throttle is about alone; nil for none
 	previous  time.Time // when the record was attempted before
 }
 
 // ruling is what follows from a finding beyond the record itself.
 type ruling struct {
-	others  bool // the destination answered somebody else since the record's previous attempt
+	others  bool // the destination, or that endpoint, answered somebody else since the record's previous attempt
 	breaker bool // the tenant's breaker changed, to state
 	state   breaker.State
 	held    bool // the mapping is held: no dead letter
@@ -33,6 +34,9 @@ func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
 	defer s.mu.Unlock()
 	tn, id := t.tenant, t.env.Event.ID
 	r := ruling{others: tn.evidence.since(f.previous, id)}
+	if f.endpoint != nil {
+		r.others = f.endpoint.evidence.since(f.previous, id)
+	}
 	if r.breaker = s.land(t, f.outcome, now); r.breaker {
 		r.state = tn.breaker.State()
 	}
@@ -83,13 +87,16 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 	return changed
 }
 
-// holdScope keeps a tenant or the whole sink from sending. It reports for how
-// long, and whether people are to be told.
+// holdScope keeps an endpoint, a tenant or the whole sink from being sent to. It
+// reports for how long, and whether people are to be told.
 func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration, why sinkstate.Hold) (held time.Duration, tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, limit := &s.hold, s.limit
-	if scope == holdfast.ScopeTenant && s.cfg.tenanted() {
+	switch e := t.gate.endpoint(scope); {
+	case e != nil:
+		h, limit = &e.hold, e.limit
+	case scope == holdfast.ScopeTenant && s.cfg.tenanted():
 		h, limit = &t.tenant.hold, t.tenant.limit
 	}
 	if wait <= 0 {

@@ -25,6 +25,7 @@ type ledger struct {
 	calls   []*call
 	all     counted   // requests
 	senders []*proc   // of requests
+	paths   []string  // of requests: their endpoints
 	by      [][]*call // by event
 	marks   []happening
 	// decided is what somebody decided about an event's dead letter, where
@@ -71,7 +72,7 @@ func (c *call) systemic() bool {
 
 func (c *call) throttled() bool {
 	switch c.result {
-	case account, tenanted, endpoint, alone:
+	case account, tenanted, atEndpoint, alone:
 		return true
 	}
 	return false
@@ -341,16 +342,20 @@ func (l *ledger) gone(p *proc, from, to time.Duration) bool {
 }
 
 // checkHolds: while the vendor asks to hold more than a record, that worker
-// sends nothing.
+// sends nothing; to one endpoint, if it has a name and the vendor means it alone.
 func (l *ledger) checkHolds() string {
 	for _, held := range l.calls {
 		if !held.throttled() || held.result == alone {
 			continue
 		}
 		until := held.end + min(held.reply.wait, simMaxHold)
+		alone := ""
+		if held.result == atEndpoint {
+			alone = l.plan.events[held.event].last()
+		}
 		for i, at := range l.all.at {
-			if l.senders[i] == held.proc && held.end < at && at < until {
-				return fmt.Sprintf("hold: a request was sent at %s, held until %s", at, until)
+			if l.senders[i] == held.proc && held.end < at && at < until && (alone == "" || alone == l.paths[i]) {
+				return fmt.Sprintf("hold: a request was sent to %q at %s, held until %s", l.paths[i], at, until)
 			}
 		}
 	}
@@ -358,9 +363,9 @@ func (l *ledger) checkHolds() string {
 }
 
 // sent notes a request.
-func (l *ledger) sent(p *proc, at time.Duration) {
+func (l *ledger) sent(p *proc, endpoint string, at time.Duration) {
 	l.all.add(at, 1)
-	l.senders = append(l.senders, p)
+	l.senders, l.paths = append(l.senders, p), append(l.paths, endpoint)
 }
 
 // checkRate: in no window came more requests than the limit allows.

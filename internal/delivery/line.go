@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"holdfast.internal/internal/quota"
 )
 
@@ -14,7 +12,7 @@ import (
 // begin and none would end.
 type request struct {
 	gate     *gate
-	endpoint *quota.Bucket // nil for none
+	endpoint *endpoint // nil for none
 	cost     float64
 	done     chan struct{} // closed when it may go, or will not
 	err      error
@@ -26,16 +24,16 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	defer s.mu.Unlock()
 	now := time.Now()
 	g.taken() // or no further one would be made
-	r := request{gate: g, cost: cost}
-	if endpoint != "" {
-		r.endpoint = s.endpoint(endpoint)
-	}
-	if s.holdOf(g.tenant, now) <= 0 && s.spend(&r, now) == nil {
+	r := request{gate: g, cost: cost, endpoint: s.endpointOf(g.tenant, endpoint)}
+	if s.heldBack(&r, now) <= 0 && s.spend(&r, now) == nil {
 		return nil
 	}
-	g.credit = 0
 	waits := r
 	waits.done = make(chan struct{})
+	if s.refuse(&waits, s.atGates(now), now) { // at once, so it keeps what was paid
+		return &waits
+	}
+	g.credit = 0
 	s.line = append(s.line, &waits)
 	s.serve(now)
 	return &waits
@@ -58,16 +56,17 @@ func (s *scheduler) serve(now time.Time) {
 		return
 	}
 	s.scarce = s.scarce[:0]
-	waiting := s.line[:0]
+	waiting, atGates := s.line[:0], 0
 	for _, r := range s.line {
-		held := s.holdOf(r.gate.tenant, now)
+		held := s.heldBack(r, now)
 		switch {
-		case held > s.cfg.Timeout:
-			r.err = limited(held)
-			close(r.done)
+		case s.refuse(r, atGates, now):
 			continue
 		case held > 0:
 			s.alarmAt(now.Add(held))
+			if r.endpoint.held(now) {
+				atGates++
+			}
 		case s.spend(r, now) == nil:
 			close(r.done)
 			continue
@@ -81,6 +80,46 @@ func (s *scheduler) serve(now time.Time) {
 	}
 }
 
+// refuse puts a request off that is held for longer than its slot is kept, and
+// reports whether it did. For the sink and its tenant that is the attempt's time.
+// For one endpoint it is less, and nothing at all beside half of the slots:
+// others could use them.
+func (s *scheduler) refuse(r *request, atGates int, now time.Time) bool {
+	wait, patience := s.holdOf(r.gate.tenant, now), atGate
+	if 2*(atGates+1) > s.cfg.Concurrency {
+		patience = 0
+	}
+	switch e := r.endpoint; {
+	case wait > s.cfg.Timeout:
+	case e.held(now) && e.hold.until.Sub(now) > patience:
+		wait = e.putOff(now)
+	default:
+		return false
+	}
+	r.err = limited(wait)
+	close(r.done)
+	return true
+}
+
+// atGates is how many slots wait for held endpoints.
+func (s *scheduler) atGates(now time.Time) (n int) {
+	for _, r := range s.line {
+		if r.endpoint.held(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// heldBack is how long holds keep a request yet.
+func (s *scheduler) heldBack(r *request, now time.Time) time.Duration {
+	wait := s.holdOf(r.gate.tenant, now)
+	if r.endpoint.held(now) {
+		wait = max(wait, r.endpoint.hold.until.Sub(now))
+	}
+	return wait
+}
+
 // spend takes the tokens of a request from all its buckets, or from none; it
 // returns the first that lacks them, and nil if it took them.
 func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
@@ -89,7 +128,7 @@ func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 	bills := [...]struct {
 		bucket *quota.Bucket
 		tokens float64
-	}{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint, r.cost}}
+	}{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint.bucket(), r.cost}}
 	for _, b := range bills {
 		if b.bucket != nil && b.tokens > 0 && !s.plenty(b.bucket, b.tokens, now) {
 			return b.bucket
@@ -105,7 +144,7 @@ func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 		}
 	}
 	g.credit = max(0, g.credit-r.cost)
-	g.sent = sent{endpoint: r.endpoint, cost: r.cost}
+	g.sent, g.asked = sent{endpoint: r.endpoint, cost: r.cost}, true
 	return nil
 }
 
@@ -130,15 +169,4 @@ func (s *scheduler) lack(b *quota.Bucket, again time.Time) {
 // holdOf is how long the sink or a tenant is held yet, or the whole worker fenced.
 func (s *scheduler) holdOf(tn *tenant, now time.Time) time.Duration {
 	return max(s.hold.until.Sub(now), tn.hold.until.Sub(now), s.fence.wait(now))
-}
-
-// endpoint is the bucket of an endpoint: without a limit of its own, it has
-// none until the vendor refuses there.
-func (s *scheduler) endpoint(name string) *quota.Bucket {
-	b := s.endpoints[name]
-	if b == nil {
-		b = quota.Local(quota.Limit{Name: name, Rate: rate.Inf, Burst: s.cfg.Concurrency})
-		s.endpoints[name] = b
-	}
-	return b
 }

@@ -68,6 +68,10 @@ func (b *budget) resume() (freed bool) {
 	return freed
 }
 
+// unasked ends a probe that the limits put off before it asked for anything:
+// the next record is one.
+func (b *budget) unasked() { b.probing = false }
+
 // undecided ends a probe that showed nothing.
 func (b *budget) undecided(now time.Time) {
 	if b.held {

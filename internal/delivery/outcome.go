@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"time"
+
+	"holdfast.internal/internal/delivery/breaker"
 )
 
 // finish settles t: it was delivered, or lies safely where nobody here waits for it.
@@ -82,7 +84,7 @@ func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Tim
 	}
 	s.leave(t)
 	e.set(held)
-	t.at, t.throttles, t.waits = due, 0, 0
+	t.at, t.throttles, t.waits, t.begun = due, 0, 0, false
 	if !s.mayKeep(slot) {
 		s.forget(sh, i)
 	} else {
@@ -96,11 +98,45 @@ func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Tim
 	s.pressure()
 }
 
+// putOff frees the slot of a task whose attempt the limits cut short, and lets
+// it wait. It reports false for one that lies in a tier, has no room in memory
+// and knows more than the tier does: it is to be written anew.
+func (s *scheduler) putOff(t *task, now time.Time, wait time.Duration) (stays bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.land(t, breaker.Neither, now)
+	if t.begun = t.begun || t.gate.asked; t.gate.asked {
+		s.letters.undecided(now)
+	} else {
+		s.letters.unasked()
+	}
+	t.gate.giveBack(now)
+	t.waits++
+	at := dueIn(now, wait)
+	stays = t.shard.gone || wait <= atGate || t.slot == slotSource || t.slot == s.layout.letters || s.mayKeep(t.slot)
+	switch {
+	case stays:
+		s.wait(t, at)
+	case !t.begun:
+		s.wait(t, at)
+		s.forget(t.shard, t.id)
+	default:
+		t.at, t.moving = at, true
+		t.moves++
+		return false
+	}
+	return true
+}
+
 // again lets t wait where it is, to be sent at the given time; its key waits
 // with it.
 func (s *scheduler) again(t *task, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wait(t, at)
+}
+
+func (s *scheduler) wait(t *task, at time.Time) {
 	s.leave(t)
 	if t.shard.gone {
 		return

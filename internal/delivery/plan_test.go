@@ -31,6 +31,7 @@ type event struct {
 	after    time.Duration // since the event before it was produced
 	latency  time.Duration // of every answer about it
 	requests int           // of an attempt; the last one's answer counts
+	endpoint int           // of the first of them; each further one goes to the next
 	troubles []trouble
 	refused  bool
 	// decision is what becomes of a refused one where followers park, and think
@@ -47,16 +48,16 @@ type trouble struct {
 
 // Kinds of trouble.
 const (
-	lock     = "lock"     // the record's own, spends an attempt
-	err5xx   = "5xx"      //
-	hang     = "hang"     // until the time-out
-	reset    = "reset"    // before anything took effect
-	lost     = "lost"     // applied, but nobody hears of it
-	down     = "down"     // the sink says that the destination is down
-	account  = "account"  // throttles, by scope
-	tenanted = "tenant"   //
-	endpoint = "endpoint" //
-	alone    = "record"   //
+	lock       = "lock"     // the record's own, spends an attempt
+	err5xx     = "5xx"      //
+	hang       = "hang"     // until the time-out
+	reset      = "reset"    // before anything took effect
+	lost       = "lost"     // applied, but nobody hears of it
+	down       = "down"     // the sink says that the destination is down
+	account    = "account"  // throttles, by scope
+	tenanted   = "tenant"   //
+	atEndpoint = "endpoint" //
+	alone      = "record"   //
 )
 
 // maxTroubles is one less than the attempts that a record has, so that nothing
@@ -84,6 +85,15 @@ const (
 	outageHangs = "outage that hangs"
 )
 
+// endpoints are the names that requests go to; without a name it is the account's.
+func endpoints() []string { return []string{"", "a", "b"} }
+
+// path is the endpoint of an event's nth request, from 0.
+func (e event) path(n int) string { return endpoints()[(e.endpoint+n)%len(endpoints())] }
+
+// last is the endpoint whose answer counts.
+func (e event) last() string { return e.path(e.requests - 1) }
+
 func (p plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "concurrency %d, park %v, %d requests a second\n", p.concurrency, p.park, p.rate)
@@ -91,7 +101,7 @@ func (p plan) String() string {
 		fmt.Fprintf(&b, "  at %s: %s (%s)\n", s.at, s.kind, s.span)
 	}
 	for i, e := range p.events {
-		fmt.Fprintf(&b, "  event %d: key %d, after %s, %d requests, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.requests, e.latency, e.troubles, e.refused, e.decision, e.think)
+		fmt.Fprintf(&b, "  event %d: key %d, after %s, %d requests from endpoint %d on, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.requests, e.endpoint, e.latency, e.troubles, e.refused, e.decision, e.think)
 	}
 	return b.String()
 }
@@ -111,6 +121,9 @@ func plans() *rapid.Generator[plan] {
 		for i, n := range rapid.SliceOfN(rapid.SampledFrom([]int{1, 1, 2, 4}), len(p.events), len(p.events)).Draw(t, "requests") {
 			p.events[i].requests = n
 		}
+		for i, n := range rapid.SliceOfN(rapid.IntRange(0, len(endpoints())-1), len(p.events), len(p.events)).Draw(t, "endpoints") {
+			p.events[i].endpoint = n
+		}
 		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		return p
 	})
@@ -120,7 +133,7 @@ func eventsOf(keys int) *rapid.Generator[event] {
 	times := func(all ...time.Duration) *rapid.Generator[time.Duration] { return rapid.SampledFrom(all) }
 	troubles := rapid.Custom(func(t *rapid.T) trouble {
 		return trouble{
-			kind: rapid.SampledFrom([]string{lock, lock, lock, err5xx, err5xx, reset, lost, hang, down, account, tenanted, endpoint, alone}).Draw(t, "kind"),
+			kind: rapid.SampledFrom([]string{lock, lock, lock, err5xx, err5xx, reset, lost, hang, down, account, tenanted, atEndpoint, alone}).Draw(t, "kind"),
 			wait: times(0, -time.Second, time.Nanosecond, 300*time.Millisecond, 1500*time.Millisecond, 3*time.Second, 1<<63-1).Draw(t, "wait"),
 		}
 	})

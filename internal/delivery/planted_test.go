@@ -24,6 +24,14 @@ func planted() map[string]bug {
 				part.finished.Finish(a.Event.Origin.Offset)
 			}
 		}},
+		"an endpoint's hold is forgotten": {before: func(p *proc, _ *sinks.Attempt) {
+			s := p.worker.sched
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, tn := range s.tenants {
+				tn.endpoints = nil
+			}
+		}},
 		"a follower overtakes":              {config: func(c *Config) { c.Ordered = false }},
 		"a follower overtakes what failed":  {failed: leaveLane},
 		"a follower overtakes a dead one":   {config: func(c *Config) { c.Park = false }},

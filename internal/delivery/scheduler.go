@@ -35,6 +35,7 @@ type task struct {
 	kept      bool  // counts as kept: its time has not come
 	own       bool  // its bytes are its own
 	look      int   // how often memory had been looked at when it came
+	begun     bool  // requests were made for it that the record does not tell of
 	moving    bool  // on its way to another topic
 	resumable bool  // waits for what a person may end, with sink resume
 	moves     int   // how often it was; tells a late acknowledgement from the present one
@@ -66,10 +67,9 @@ type scheduler struct {
 	awaits  awaits
 	flying  int
 
-	endpoints map[string]*quota.Bucket
-	apart     bool            // some endpoint has a limit of its own
-	line      []*request      // of attempts in flight, waiting for tokens
-	scarce    []*quota.Bucket // what they wait for
+	endpoints map[string]*quota.Bucket // by name
+	line      []*request               // of attempts in flight, waiting for tokens
+	scarce    []*quota.Bucket          // what they wait for
 
 	// decided is what closed dead letters of the sink, and informed that all of
 	// it was read that was there at the start; both only where followers park.
@@ -107,7 +107,7 @@ func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.B
 	s := &scheduler{
 		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit, tenantLimits: tenants,
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
-		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints), apart: len(endpoints) > 0,
+		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints),
 		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
 		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieved: make(chan struct{}, 1),
 		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),

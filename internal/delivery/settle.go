@@ -34,9 +34,10 @@ var errTombstone = errors.New("null value and on_tombstone is dead_letter")
 // settle does what the verdict asks for.
 func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err error, began time.Time) {
 	if errors.Is(err, errLimited) {
-		w.putOff(t, a, err)
+		w.putOff(ctx, t, a, err)
 		return
 	}
+	t.begun = true
 	now := time.Now()
 	verdict, failure := holdfast.Judge(err)
 	w.meters.attempt(w.tierLabel(t), verdict, failure.Class, now.Sub(began))
@@ -48,7 +49,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	if !bytes.Equal(a.Progress, t.env.Progress) {
 		outcome = breaker.Answered // a step took effect: whatever failed after it, the destination is up
 	}
-	r := w.judge(t, outcome, verdict, failure, previous, now)
+	r := w.judge(t, finding{outcome: outcome, previous: previous, endpoint: t.gate.throttled(err)}, verdict, failure, now)
 	if verdict == holdfast.VerdictDelivered {
 		w.delivered(t, a, began, now) //nolint:contextcheck // a receipt outlives the attempt
 		return
@@ -86,13 +87,13 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 
 // putOff keeps what an attempt has made that the limits cut short. It was none:
 // the record goes on where it stopped, once they let it.
-func (w *Worker) putOff(t *task, a *sinks.Attempt, err error) {
+func (w *Worker) putOff(ctx context.Context, t *task, a *sinks.Attempt, err error) {
 	var throttle *holdfast.ThrottledError
 	errors.As(err, &throttle)
-	w.sched.free(t)
 	keep(t, a)
-	t.waits++
-	w.sched.again(t, time.Now().Add(throttle.Wait))
+	if stays := w.sched.putOff(t, time.Now(), throttle.Wait); !stays {
+		w.relegate(ctx, t)
+	}
 }
 
 // keep notes what an attempt leaves to the next one.
@@ -105,13 +106,10 @@ func keep(t *task, a *sinks.Attempt) {
 
 // judge tells breaker, evidence and budget what the attempt showed, and logs
 // what changed thereby.
-func (w *Worker) judge(t *task, outcome breaker.Outcome, verdict holdfast.Verdict, f holdfast.Failure, previous, now time.Time) ruling {
-	r := w.sched.judge(t, finding{
-		outcome:   outcome,
-		delivered: verdict == holdfast.VerdictDelivered,
-		refused:   (verdict == holdfast.VerdictPermanent || verdict == holdfast.VerdictDrift) && f.Status != 0,
-		previous:  previous,
-	}, now)
+func (w *Worker) judge(t *task, found finding, verdict holdfast.Verdict, f holdfast.Failure, now time.Time) ruling {
+	found.delivered = verdict == holdfast.VerdictDelivered
+	found.refused = (verdict == holdfast.VerdictPermanent || verdict == holdfast.VerdictDrift) && f.Status != 0
+	r := w.sched.judge(t, found, now)
 	if r.breaker {
 		w.breakerChanged(t.tenant.name, r.state, f)
 	}
@@ -233,10 +231,17 @@ func (w *Worker) hold(scope holdfast.Scope, t *task, wait time.Duration, why sin
 	}
 	wait, tell := w.sched.holdScope(scope, t, wait, why)
 	if tell {
-		w.log.Warn("held", zap.String("scope", string(scope)), zap.Duration("for", wait), zap.String("class", string(f.Class)),
-			zap.Int("status", f.Status), zap.String("code", f.Code))
+		w.log.Warn("held", zap.String("scope", string(scope)), endpointField(t.gate.endpoint(scope)), zap.Duration("for", wait),
+			zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code))
 	}
 	return wait
+}
+
+func endpointField(e *endpoint) zap.Field {
+	if e == nil {
+		return zap.Skip()
+	}
+	return zap.String("endpoint", e.name)
 }
 
 // settleUnopened acts on a value that could not be opened: bad bytes are dead

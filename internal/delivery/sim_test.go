@@ -442,7 +442,7 @@ func (p *proc) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	s.mu.Lock()
 	c, reply, latency := s.books.begin(p, i, a.Number, key, s.now(), s.outageNow(s.now()))
 	s.mu.Unlock()
-	if err = p.requests(ctx, a, s.plan.events[i].requests); err == nil {
+	if err = p.requests(ctx, a, s.plan.events[i]); err == nil {
 		err = p.answer(ctx, reply, latency)
 	}
 	s.mu.Lock()
@@ -456,7 +456,7 @@ func (p *proc) Deliver(ctx context.Context, a *sinks.Attempt) error {
 
 // requests sends what an attempt sends, up to its last request. A process that
 // was killed takes no tokens any more.
-func (p *proc) requests(ctx context.Context, a *sinks.Attempt, n int) error {
+func (p *proc) requests(ctx context.Context, a *sinks.Attempt, e event) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
@@ -466,14 +466,14 @@ func (p *proc) requests(ctx context.Context, a *sinks.Attempt, n int) error {
 		case <-ctx.Done():
 		}
 	}()
-	for i := range n {
+	for i := range e.requests {
 		if i > 0 {
 			if err := p.answer(ctx, trouble{}, 5*time.Millisecond); err != nil {
 				return err
 			}
 		}
 		if i == 0 || !p.sim.bug.free {
-			if err := a.Pass(ctx, "", 1); err != nil {
+			if err := a.Pass(ctx, e.path(i), 1); err != nil {
 				select {
 				case <-p.killed:
 					return errKilled
@@ -483,7 +483,7 @@ func (p *proc) requests(ctx context.Context, a *sinks.Attempt, n int) error {
 			}
 		}
 		p.sim.mu.Lock()
-		p.sim.books.sent(p, p.sim.now())
+		p.sim.books.sent(p, e.path(i), p.sim.now())
 		p.sim.mu.Unlock()
 	}
 	return nil
@@ -530,7 +530,7 @@ func (t trouble) verdict() error {
 		return throttled(holdfast.ScopeAccount)
 	case tenanted:
 		return throttled(holdfast.ScopeTenant)
-	case endpoint:
+	case atEndpoint:
 		return throttled(holdfast.ScopeEndpoint)
 	default:
 		return throttled(holdfast.ScopeRecord)

@@ -34,6 +34,7 @@ func (s *scheduler) standing(now time.Time) sinkstate.State {
 	st := sinkstate.State{Breaker: sinkstate.Closed, At: now.UTC().Truncate(time.Millisecond)}
 	tenants := 0
 	for _, tn := range s.tenants {
+		addEndpoints(&st, tn, now)
 		if s.addTenant(&st, tn, now) {
 			tenants++
 		}
@@ -70,6 +71,15 @@ func (s *scheduler) addTenant(st *sinkstate.State, tn *tenant, now time.Time) bo
 		}
 	}
 	return waits
+}
+
+// addEndpoints adds the one that is held longest.
+func addEndpoints(st *sinkstate.State, tn *tenant, now time.Time) {
+	for name, e := range tn.endpoints {
+		if at := inJSON(e.hold.until); e.hold.until.Sub(now) > shortHold && (at.After(st.FreeAt) || at.Equal(st.FreeAt) && name < st.Endpoint) {
+			st.Endpoint, st.FreeAt = name, at
+		}
+	}
 }
 
 func breakerOf(s breaker.State) sinkstate.Breaker {

@@ -30,6 +30,8 @@ type tenant struct {
 	limit    *quota.Bucket    // nil where tenants are not told apart
 	evidence evidence
 	seats    int // how many slots it may have at once
+
+	endpoints map[string]*endpoint // that its requests named, by name
 }
 
 // breakerConfig opens late: a vendor that fails half of all requests is up, and
@@ -61,6 +63,11 @@ func (noTenantLimits) Forget(*quota.Bucket) {}
 
 // idle reports whether nothing would be lost by forgetting the tenant.
 func (t *tenant) idle(now time.Time) bool {
+	for _, e := range t.endpoints {
+		if e.held(now) {
+			return false
+		}
+	}
 	return t.queue.len() == 0 && t.flying == 0 && !t.hold.until.After(now) &&
 		(t.breaker == nil || t.breaker.State() == breaker.Closed) && t.limit != nil && t.limit.Full(now)
 }
