@@ -24,6 +24,8 @@ import (
 	"holdfast.internal/internal/processing"
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/registry"
+	"holdfast.internal/internal/scan"
+	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/internal/watch"
 	"holdfast.internal/schemas"
@@ -134,6 +136,10 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, counters *kafka.C
 func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, counters *kafka.Counters) error {
 	metrics, limits := delivery.NewMetrics(a.metrics, counters), quota.NewMetrics(a.metrics)
 	workers := map[string]*delivery.Worker{}
+	throttles, err := sinkstate.Throttles(ctx, a.conn.admin, scan.Scanner{Connect: a.conn.opts}, time.Now())
+	if err != nil {
+		a.log.Warn("what vendors have asked of workers before is not known", zap.Error(err))
+	}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
 			continue
@@ -170,6 +176,7 @@ func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, c
 		if err != nil {
 			return err
 		}
+		worker.Heed(throttles[s.Name])
 		limits.Watch(s.Name, worker.Limit())
 		a.groups = append(a.groups, watch.Group{Name: s.Name, Source: s.In, Tiers: s.Retry.Tiers, Parts: worker.Parts})
 		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready(), trouble: worker.Trouble})

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast.internal/internal/config"
 	"holdfast.internal/internal/dlq"
 	"holdfast.internal/internal/lookup"
+	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/sinkstate"
 )
 
@@ -71,34 +73,40 @@ type resumeResult struct {
 	// Held is what held it when it was told to go on; "" for nothing.
 	Held    string `json:"held"`
 	Workers int    `json:"workers"` // that hear it
+
+	throttled bool // ended too
 }
 
 // String says what came of it.
 func (r resumeResult) String() string {
-	if r.Held == string(sinkstate.Throttled) {
-		return fmt.Sprintf("%s: %s stays throttled until the vendor's time is over; a resume does not lift that", r.Job, r.Sink)
+	if r.Held == string(sinkstate.Throttled) && !r.throttled {
+		return fmt.Sprintf("%s: %s stays throttled until the vendor's time is over; --throttled ends that too", r.Job, r.Sink)
 	}
 	return fmt.Sprintf("%s: %s was told to go on", r.Job, r.Sink)
 }
 
 func sinkResumeCommand(g *globals) *cobra.Command {
 	var reason, by string
+	var throttled bool
 	c := &cobra.Command{
 		Use: "resume SINK", Short: "Free a mapping that the dead-letter budget holds, and try refused credentials at once",
 		Long: `Tells the workers of a sink to go on, once the cause is mended. What a vendor asked
-for (throttled) stays, and the breaker finds out by itself.`,
+for (throttled) stays, over restarts too, unless you know better than the vendor and
+pass --throttled: records that went to a retry topic meanwhile keep their time. The
+breaker finds out by itself.`,
 		Example: "  holdfast sink resume stripe-invoices --reason 'INC-2041, mapping rolled back'",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return sinkResume(c.Context(), g, args[0], dlq.Job{By: by, Reason: reason})
+			return sinkResume(c.Context(), g, args[0], dlq.Job{By: by, Reason: reason}, throttled)
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why, such as INC-2041; required")
+	c.Flags().BoolVar(&throttled, "throttled", false, "end what the vendor asked for too")
 	c.Flags().StringVar(&by, "by", me(), "`NAME` of who does it, for those who come after")
 	return c
 }
 
-func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error {
+func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job, throttled bool) error {
 	if err := g.checkReason(job.Reason); err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error
 		return err
 	}
 	now := standings[slices.IndexFunc(standings, func(s lookup.Standing) bool { return s.Sink == name })]
-	explainHold(g, now)
+	explainHold(g, now, throttled)
 	if err := g.checkConsent(job.Reason); err != nil {
 		return err
 	}
@@ -124,10 +132,15 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job) error
 		return err
 	}
 	job.ID = "sr-" + shortID()
-	if err := conn.box(target).Resume(ctx, job); err != nil {
+	if err := conn.box(target).Resume(ctx, job, throttled); err != nil {
 		return dlqError(err)
 	}
-	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Workers: now.Workers}
+	if throttled {
+		if err := sinkstate.Lift(ctx, conn.client, scan.Scanner{Connect: conn.opts}, name, time.Now()); err != nil {
+			return err
+		}
+	}
+	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Workers: now.Workers, throttled: throttled}
 	return one(g, r, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, r)
 		return err
@@ -156,14 +169,14 @@ func sinkNamed(conn *connection, name string) (dlq.Target, error) {
 }
 
 // explainHold tells what a resume will free, and what it will not.
-func explainHold(g *globals, s lookup.Standing) {
+func explainHold(g *globals, s lookup.Standing, throttled bool) {
 	switch {
 	case s.Workers == 0:
-		g.note("no worker of %s is running: nobody hears it, and a worker that starts holds nothing", s.Sink)
+		g.note("no worker of %s is running: nobody hears it, and a worker that starts is held by what its vendor asked for alone", s.Sink)
 	case s.Held == "" && s.Next == "":
 		g.note("nothing holds %s, as far as its workers told", s.Sink)
-	case s.Held == string(sinkstate.Throttled):
-		g.note("%s: %s; that is the vendor's wish, and a resume does not lift it", s.Sink, s.Next)
+	case s.Held == string(sinkstate.Throttled) && !throttled:
+		g.note("%s: %s; that is the vendor's wish, which --throttled overrules", s.Sink, s.Next)
 	case s.Held == "" && s.Breaker != nil && *s.Breaker == "closed":
 		g.note("%s: %s; a resume changes nothing about that", s.Sink, s.Next)
 	case s.Held == "":

@@ -26,7 +26,7 @@ func (a *app) addStanding(workers map[string]*delivery.Worker) {
 	listen := func(ctx context.Context) error {
 		return disposition.FollowResumes(ctx, a.conn.opts, func(sink string, r disposition.Resume) {
 			if w := workers[sink]; w != nil {
-				w.Resume(r.By, r.Reason)
+				w.Resume(r.By, r.Reason, r.Throttled)
 			}
 		})
 	}

@@ -20,6 +20,7 @@ import (
 	"holdfast.internal"
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/quota"
+	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
 )
@@ -40,6 +41,7 @@ type world struct {
 	limit     *quota.Bucket
 	endpoints map[string]*quota.Bucket
 	tenants   TenantLimits
+	heeds     sinkstate.Throttle
 	running   *Worker // that was started last
 
 	mu       sync.Mutex
@@ -142,6 +144,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	worker.Heed(w.heeds)
 	w.running = worker
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // finish settles t: it was delivered, or lies safely where nobody here waits for it.
@@ -112,6 +113,7 @@ func (s *scheduler) putOff(t *task, now time.Time, wait time.Duration) (stays bo
 	}
 	t.gate.giveBack(now)
 	t.waits++
+	t.waitsFor = sinkstate.Throttled
 	at := dueIn(now, wait)
 	stays = t.shard.gone || wait <= atGate || t.slot == slotSource || t.slot == s.layout.letters || s.mayKeep(t.slot)
 	switch {

@@ -13,6 +13,7 @@ import (
 	"holdfast.internal/internal/disposition"
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/record"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // task is an outstanding record that is in memory.
@@ -29,16 +30,16 @@ type task struct {
 	// throttles in a row that hit this record while others of its scope passed.
 	throttles int
 	attempt   breaker.Attempt
-	gate      *gate // of the attempt under way
-	slot      int   // where it lay when it was taken
-	rider     bool  // goes with another one's slot, in a batch
-	kept      bool  // counts as kept: its time has not come
-	own       bool  // its bytes are its own
-	look      int   // how often memory had been looked at when it came
-	begun     bool  // requests were made for it that the record does not tell of
-	moving    bool  // on its way to another topic
-	resumable bool  // waits for what a person may end, with sink resume
-	moves     int   // how often it was; tells a late acknowledgement from the present one
+	gate      *gate          // of the attempt under way
+	slot      int            // where it lay when it was taken
+	rider     bool           // goes with another one's slot, in a batch
+	kept      bool           // counts as kept: its time has not come
+	own       bool           // its bytes are its own
+	look      int            // how often memory had been looked at when it came
+	begun     bool           // requests were made for it that the record does not tell of
+	moving    bool           // on its way to another topic
+	waitsFor  sinkstate.Hold // what a person may end, with sink resume
+	moves     int            // how often it was; tells a late acknowledgement from the present one
 }
 
 // scheduler decides what may be sent next: the first of each key, when its time

@@ -63,7 +63,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	case holdfast.VerdictPermanent, holdfast.VerdictDrift:
 		if r.held { // the mapping is at fault, not the record
 			t.waits++
-			t.resumable = true
+			t.waitsFor = sinkstate.Mapping
 			w.sched.again(t, now.Add(mappingProbe))
 			return
 		}
@@ -75,7 +75,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	case holdfast.VerdictUnauthorized:
 		w.hold(holdfast.ScopeAccount, t, authPoll, sinkstate.Unauthorized, failure)
 		t.waits++
-		t.resumable = true
+		t.waitsFor = sinkstate.Unauthorized
 		w.sched.again(t, now.Add(authPoll))
 	case holdfast.VerdictUnavailable:
 		w.retry(ctx, t, failure, now, false)
@@ -220,6 +220,7 @@ func (w *Worker) throttled(ctx context.Context, t *task, err error, f holdfast.F
 	if wait = w.hold(scope, t, wait, sinkstate.Throttled, f); wait <= 0 {
 		wait = min(firstBackoff<<min(t.throttles, 8), maxBackoff)
 	}
+	t.waitsFor = sinkstate.Throttled
 	w.sched.again(t, now.Add(wait))
 }
 

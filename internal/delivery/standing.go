@@ -5,6 +5,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"holdfast.internal"
+
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/sinkstate"
 )
@@ -20,11 +22,44 @@ func (w *Worker) Standing() sinkstate.State {
 }
 
 // Resume frees a held mapping and lifts holds for refused credentials: what
-// waits for them is tried at once. Holds that a vendor asked for stay, and so
-// does the breaker, which finds out by itself. by and reason go to the log.
-func (w *Worker) Resume(by, reason string) {
-	freed := w.sched.resume(time.Now())
-	w.log.Info("resumed", zap.Bool("was_held", freed), zap.String("by", by), zap.String("reason", reason))
+// waits for them is tried at once. Holds that a vendor asked for stay unless
+// throttled is set; the breaker stays, as it finds out by itself. by and reason
+// go to the log.
+func (w *Worker) Resume(by, reason string, throttled bool) {
+	freed := w.sched.resume(time.Now(), throttled)
+	w.log.Info("resumed", zap.Bool("was_held", freed), zap.Bool("throttled", throttled), zap.String("by", by), zap.String("reason", reason))
+}
+
+// Heed keeps the sink, or an endpoint of it, from being sent to for as long as
+// its vendor has asked another worker to, or this one before it was started
+// again. It is called before Run.
+func (w *Worker) Heed(t sinkstate.Throttle) {
+	now := time.Now()
+	longest := now.Add(w.cfg.MaxHold)
+	if held := w.sched.heed(now, t, longest); held > 0 {
+		w.log.Warn("held", zap.String("scope", string(holdfast.ScopeAccount)), zap.Duration("for", held), zap.String("since", "before the start"))
+	}
+}
+
+// heed holds what a throttle is about until the longest time at most, and
+// reports for how long the whole sink.
+func (s *scheduler) heed(now time.Time, t sinkstate.Throttle, longest time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until := func(at time.Time) time.Time {
+		if at.After(longest) {
+			return longest
+		}
+		return at
+	}
+	if t.Endpoint != "" && !s.cfg.tenanted() { // else nobody knows whose
+		s.endpointOf(s.tenantOf(""), t.Endpoint).hold.extend(now, until(t.FreeAt), sinkstate.Throttled)
+	}
+	if !t.Until.After(now) {
+		return 0
+	}
+	s.hold.extend(now, until(t.Until), sinkstate.Throttled)
+	return until(t.Until).Sub(now)
 }
 
 // standing is the worst of what holds the sink and its tenants.
@@ -93,26 +128,35 @@ func breakerOf(s breaker.State) sinkstate.Breaker {
 	return sinkstate.Closed
 }
 
+// mayEnd reports whether a person's word ends what holds.
+func mayEnd(why sinkstate.Hold, throttled bool) bool {
+	return why != sinkstate.NotHeld && (why != sinkstate.Throttled || throttled)
+}
+
 // inJSON is a time as it is read back: two that are equal compare so.
 func inJSON(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // resume frees what a person may free, and lets the records go that wait for
-// it. It reports whether anything was held.
-func (s *scheduler) resume(now time.Time) (freed bool) {
+// it; what a vendor asked for if throttled is set. It reports whether anything
+// was held.
+func (s *scheduler) resume(now time.Time, throttled bool) (freed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	freed = s.letters.resume()
-	freed = s.hold.lift(now) || freed
+	freed = s.hold.lift(now, throttled) || freed
 	for _, tn := range s.tenants {
-		freed = tn.hold.lift(now) || freed
+		freed = tn.hold.lift(now, throttled) || freed
+		for _, e := range tn.endpoints {
+			freed = e.hold.lift(now, throttled) || freed
+		}
 	}
 	for _, sh := range s.shards {
 		for i, t := range sh.tasks {
 			e := sh.index.at(i)
-			if e.state() != held || !t.resumable {
+			if e.state() != held || !mayEnd(t.waitsFor, throttled) {
 				continue
 			}
-			e.due, t.at, t.resumable = 0, time.Time{}, false
+			e.due, t.at, t.waitsFor = 0, time.Time{}, sinkstate.NotHeld
 			s.consider(sh, i)
 		}
 	}

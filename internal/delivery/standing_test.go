@@ -50,7 +50,7 @@ func TestSinkResumeTriesRefusedCredentialsAtOnce(t *testing.T) {
 		pass(5 * time.Second)
 		w.wantSent("a", "a1")
 		w.wantStanding(sinkstate.Closed, sinkstate.Unauthorized, 0, authPoll-5*time.Second)
-		w.running.Resume("ana", "INC-1")
+		w.running.Resume("ana", "INC-1", false)
 		pass(100 * time.Millisecond)
 		w.wantSent("a", "a1", "a1")
 		w.wantStanding(sinkstate.Closed, sinkstate.NotHeld, 0, 0)
@@ -80,14 +80,14 @@ func TestSinkResumeFreesAHeldMapping(t *testing.T) {
 		}
 		w.wantStanding(sinkstate.Closed, sinkstate.Mapping, 0, mappingProbe-5*time.Second)
 		// Resumed too early, it may spend as much again, and is held again.
-		w.running.Resume("ana", "INC-1")
+		w.running.Resume("ana", "INC-1", false)
 		pass(5 * time.Second)
 		if n := len(w.all()); n != 8 {
 			t.Errorf("%d attempts after the first resume, want 8", n)
 		}
 		w.wantStanding(sinkstate.Closed, sinkstate.Mapping, 0, mappingProbe-5*time.Second)
 		mended.Store(true)
-		w.running.Resume("ana", "INC-1")
+		w.running.Resume("ana", "INC-1", false)
 		pass(5 * time.Second)
 		if got := w.delivered(); got != 14 {
 			t.Errorf("delivered %d of the 14 that are not dead", got)
@@ -113,10 +113,28 @@ func TestSinkResumeLeavesThrottlesAndTheBreakerAlone(t *testing.T) {
 			w.put("a", "a1")
 			pass(5 * time.Second)
 			w.wantStanding(sinkstate.Closed, sinkstate.Throttled, 0, time.Hour-5*time.Second)
-			w.running.Resume("ana", "INC-1")
+			w.running.Resume("ana", "INC-1", false)
 			pass(time.Minute)
 			w.wantSent("a", "a1")
 			pass(time.Hour)
+			w.wantSent("a", "a1", "a1")
+			w.wantStanding(sinkstate.Closed, sinkstate.NotHeld, 0, 0)
+		})
+	})
+	t.Run("overruled", func(t *testing.T) {
+		t.Parallel()
+		inWorld(t, Config{}, func(_ *sinks.Attempt, nth int) error {
+			if nth == 1 {
+				return trouble{kind: account, wait: time.Hour}.verdict()
+			}
+			return nil
+		}, func(w *world) {
+			stop := w.worker()
+			defer stop()
+			w.put("a", "a1")
+			pass(5 * time.Second)
+			w.running.Resume("ana", "INC-1", true)
+			pass(time.Second)
 			w.wantSent("a", "a1", "a1")
 			w.wantStanding(sinkstate.Closed, sinkstate.NotHeld, 0, 0)
 		})
@@ -132,13 +150,32 @@ func TestSinkResumeLeavesThrottlesAndTheBreakerAlone(t *testing.T) {
 				t.Fatalf("%+v, want an open breaker", s)
 			}
 			before := len(w.all())
-			w.running.Resume("ana", "INC-1")
+			w.running.Resume("ana", "INC-1", false)
 			pass(10 * time.Millisecond)
 			if sent := len(w.all()) - before; sent > 1 { // one may have been due
 				t.Errorf("%d sent into the outage", sent)
 			}
 		})
 	})
+}
+
+// TestP5AWorkerHeedsWhatAnotherWasAskedFor: nothing is sent before the vendor's
+// time, and a limit of the configuration counts here too.
+func TestP5AWorkerHeedsWhatAnotherWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for asked, held := range map[time.Duration]time.Duration{-time.Minute: 0, 10 * time.Minute: 10 * time.Minute, 48 * time.Hour: 2 * time.Hour} {
+		inWorld(t, Config{MaxHold: 2 * time.Hour}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+			w.heeds = sinkstate.Throttle{Until: w.began.Add(asked)}
+			stop := w.worker()
+			defer stop()
+			w.put("a", "a1")
+			pass(held + time.Minute)
+			at := w.times("a1")
+			if len(at) != 1 || at[0] < held || at[0] > held+2*time.Second {
+				t.Errorf("asked for %s, sent after %v, want %s", asked, at, held)
+			}
+		})
+	}
 }
 
 // What holds some tenants is told of them, not of the sink.

@@ -145,9 +145,10 @@ func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	return true
 }
 
-// lift ends a hold for refused credentials; it reports whether there was one.
-func (h *hold) lift(now time.Time) bool {
-	if h.why != sinkstate.Unauthorized || !h.until.After(now) {
+// lift ends a hold for refused credentials, or for a throttle if that is to be
+// lifted; it reports whether there was one.
+func (h *hold) lift(now time.Time, throttled bool) bool {
+	if !mayEnd(h.why, throttled) || !h.until.After(now) {
 		return false
 	}
 	h.until, h.told = now, time.Time{}

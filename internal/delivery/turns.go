@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast.internal/internal/delivery/breaker"
+	"holdfast.internal/internal/sinkstate"
 )
 
 // enqueue lets a task take its tenant's turn.
@@ -118,7 +119,7 @@ func (s *scheduler) dequeue(tn *tenant) (last bool) {
 func (s *scheduler) lift(t *task) {
 	e := t.shard.index.at(t.id)
 	e.set(flying)
-	t.slot, t.resumable = e.slot(), false
+	t.slot, t.waitsFor = e.slot(), sinkstate.NotHeld
 	t.shard.active++
 }
 

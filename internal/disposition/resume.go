@@ -12,12 +12,15 @@ import (
 )
 
 // Resume is a person's word that a sink may go on: its held mapping is free,
-// and refused credentials are tried again. It lies beside the dispositions, as
+// refused credentials are tried again, and if Throttled is set, what a vendor
+// asked for is over. It lies beside the dispositions, as
 // that is where people on call may write, under a key that is no coordinates.
 type Resume struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+
+	Throttled bool `json:"throttled,omitempty"`
 }
 
 // sinkPrefix begins the key of a sink; no topic's name has a slash.

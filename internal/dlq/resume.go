@@ -14,9 +14,10 @@ import (
 
 // Resume tells the workers of the sink that it may go on: that its mapping,
 // held by the dead-letter budget, is free, and that refused credentials are
-// tried again. They hear it within a second; where none runs nobody does, and
-// nothing is held. That somebody said so is written down with it.
-func (b *Box) Resume(ctx context.Context, job Job) error {
+// tried again; if throttled is set, also that what a vendor asked for is over.
+// They hear it within a second; where none runs nobody does, and nothing is
+// held but by the vendor. That somebody said so is written down with it.
+func (b *Box) Resume(ctx context.Context, job Job, throttled bool) error {
 	if err := validReason(job.Reason); err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func (b *Box) Resume(ctx context.Context, job Job) error {
 		return fmt.Errorf("%s: %w; holdfast topic apply makes it", topics.Dispositions, scan.ErrNoTopic)
 	}
 	now := b.now().UTC()
-	word, err := disposition.Resume{By: job.By, Reason: job.Reason, At: now}.Record(b.Target.Name)
+	word, err := disposition.Resume{By: job.By, Reason: job.Reason, At: now, Throttled: throttled}.Record(b.Target.Name)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,10 @@ import (
 func TestResumeSaysSoToTheWorkersAndToTheAudit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if err := b.box.Resume(b.ctx, dlq.Job{ID: "sr-1", By: "ana", Reason: " "}); !errors.Is(err, dlq.ErrNoReason) {
+	if err := b.box.Resume(b.ctx, dlq.Job{ID: "sr-1", By: "ana", Reason: " "}, false); !errors.Is(err, dlq.ErrNoReason) {
 		t.Errorf("without a reason: %v", err)
 	}
-	b.must(b.box.Resume(b.ctx, job("sr-1")))
+	b.must(b.box.Resume(b.ctx, job("sr-1"), false))
 	var heard []disposition.Resume
 	for _, r := range b.all(topics.Dispositions) {
 		if sink, word, ok := disposition.ReadResume(r); ok && sink == b.box.Target.Name {
@@ -55,7 +55,7 @@ func TestResumeNeedsItsTopic(t *testing.T) {
 	}
 	t.Cleanup(client.Close)
 	box := dlq.Box{Target: dlq.Target{Name: "s"}, Client: client, Scanner: scan.Scanner{Connect: connect}}
-	if err := box.Resume(t.Context(), job("sr-1")); !errors.Is(err, scan.ErrNoTopic) {
+	if err := box.Resume(t.Context(), job("sr-1"), false); !errors.Is(err, scan.ErrNoTopic) {
 		t.Errorf("%v", err)
 	}
 }

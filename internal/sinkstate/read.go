@@ -24,15 +24,24 @@ const readBudget = 5 * time.Second
 // Read returns how each sink stands that somebody told of lately; of several
 // workers the graver words. A cluster without the topic knows of none.
 func Read(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, now time.Time) (map[string]State, error) {
+	said, err := lastWords(ctx, admin, scanner, now.Add(-plainBelieved))
+	return join(said, now), err
+}
+
+// lastWords are what each worker said last, by key; of those that said
+// something since a time.
+func lastWords(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, since time.Time) (map[string]State, error) {
 	extents, err := scan.MeasureExisting(ctx, admin, topics.Sinks)
 	if err != nil {
 		return nil, err
 	}
-	ranges, err := extents.Since(ctx, admin, now.Add(-plainBelieved))
-	if err != nil {
-		return nil, err
+	ranges := extents.Whole()
+	if !since.IsZero() {
+		if ranges, err = extents.Since(ctx, admin, since); err != nil {
+			return nil, err
+		}
 	}
-	last := map[string]State{} // by key: of each worker the last word
+	last := map[string]State{}
 	_, err = scanner.Read(ctx, ranges, scan.Budget{Time: readBudget}, func(r *kgo.Record) error {
 		var s State
 		if r.Value == nil { // it has left
@@ -43,7 +52,7 @@ func Read(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, now tim
 		}
 		return nil
 	})
-	return join(last, now), err
+	return last, err
 }
 
 func join(last map[string]State, now time.Time) map[string]State {

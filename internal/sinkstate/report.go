@@ -21,7 +21,7 @@ const (
 
 // Report writes what stand says, until ctx ends: within a second of a change,
 // and from time to time. Nothing waits for it: what cannot be written is
-// written later. At the end it takes back what it said.
+// written later. At the end it takes back what it said, but for a [Throttle].
 func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func() State) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -30,7 +30,7 @@ func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func
 		r.look(ctx, stand())
 		select {
 		case <-ctx.Done():
-			r.leave(context.WithoutCancel(ctx))
+			r.leave(context.WithoutCancel(ctx), stand())
 			return
 		case <-tick.C:
 		}
@@ -63,14 +63,19 @@ func (r *reporter) look(ctx context.Context, now State) {
 	}
 }
 
-// leave takes back what was said: whoever comes next stands otherwise. Where
-// that fails, it is not believed for long.
-func (r *reporter) leave(ctx context.Context) {
+// leave takes back what was said: whoever comes next stands otherwise, unless it
+// is a vendor that both have to wait for. Where that fails, it is not believed
+// for long.
+func (r *reporter) leave(ctx context.Context, now State) {
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	if now.throttle(now.At) != (Throttle{}) {
+		_ = r.write(ctx, now)
+		return
+	}
 	if r.said.Sink == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, goodbye)
-	defer cancel()
 	_ = r.client.ProduceSync(ctx, &kgo.Record{Topic: topics.Sinks, Key: r.said.key()}).FirstErr()
 }
 

@@ -76,36 +76,39 @@ func TestStatesAreWrittenOnChangeAndRepeatedWhileTheyLast(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesTakesBackWhatItSaid: the next worker stands otherwise.
+// TestWhoLeavesTakesBackWhatItSaid: the next worker stands otherwise, unless it is
+// the vendor that both have to wait for.
 func TestWhoLeavesTakesBackWhatItSaid(t *testing.T) {
 	t.Parallel()
-	client, scanner := cluster(t, kfake.SeedTopics(1, topics.Sinks))
-	admin := kadm.NewClient(client)
-	ctx, leave := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		Report(ctx, client, zap.NewNop(), func() State {
-			now := time.Now()
-			return State{Sink: "s", Worker: "w", Breaker: Closed, Held: Throttled, Until: now.Add(24 * time.Hour), At: now}
-		})
-	}()
-	held := func() bool {
-		read, err := Read(t.Context(), admin, scanner, time.Now())
-		if err != nil {
-			t.Fatal(err)
+	for held, stays := range map[Hold]bool{Throttled: true, Unauthorized: false, Mapping: false} {
+		client, scanner := cluster(t, kfake.SeedTopics(1, topics.Sinks))
+		admin := kadm.NewClient(client)
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			Report(ctx, client, zap.NewNop(), func() State {
+				now := time.Now()
+				return State{Sink: "s", Worker: "w", Breaker: Closed, Held: held, Until: now.Add(24 * time.Hour), At: now}
+			})
+		}()
+		told := func() bool {
+			read, err := Read(t.Context(), admin, scanner, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return read["s"].Held == held
 		}
-		return read["s"].Held == Throttled
-	}
-	for end := time.Now().Add(5 * time.Second); !held(); time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // polls a real broker
-		if time.Now().After(end) {
-			t.Fatal("the hold was not told")
+		for end := time.Now().Add(5 * time.Second); !told(); time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // polls a real broker
+			if time.Now().After(end) {
+				t.Fatal("the hold was not told")
+			}
 		}
-	}
-	leave()
-	<-done
-	if held() {
-		t.Error("the hold of a worker that has left is still told")
+		leave()
+		<-done
+		if got := told(); got != stays {
+			t.Errorf("%s, of a worker that has left: still told %t, want %t", held, got, stays)
+		}
 	}
 }
 

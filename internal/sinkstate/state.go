@@ -3,7 +3,8 @@
 // compacted topic holdfast.sinks, which tools read.
 //
 // What a worker says is believed for a minute, as it may be dead since; that
-// all is well is believed for longer, as it is said once an hour.
+// all is well is believed for longer, as it is said once an hour. What a vendor
+// has asked for binds the next worker too, until it is over ([Throttles]).
 package sinkstate
 
 import (
@@ -32,7 +33,8 @@ const (
 // Hold says why a sink sends nothing for a while.
 type Hold string
 
-// The reasons, the gravest last. Only the last two end by `holdfast sink resume`.
+// The reasons, the gravest last. The first ends by `holdfast sink resume` only
+// where --throttled is given.
 const (
 	NotHeld      Hold = ""
 	Throttled    Hold = "throttled"    // the vendor named a time

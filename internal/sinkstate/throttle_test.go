@@ -1,0 +1,72 @@
+package sinkstate
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"holdfast.internal/internal/topics"
+)
+
+// TestThrottlesOutliveWhoWasTold: of dead workers too, however long ago they
+// said it; not what is over, what was asked of tenants, or what is no vendor's word.
+func TestThrottlesOutliveWhoWasTold(t *testing.T) {
+	t.Parallel()
+	client, scanner := cluster(t, kfake.SeedTopics(1, topics.Sinks))
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	long, short := now.Add(20*time.Hour), now.Add(time.Hour)
+	for _, s := range []State{
+		{Sink: "a", Worker: "1", Held: Throttled, Until: short, At: now.Add(-4 * time.Hour)},
+		{Sink: "a", Worker: "2", Held: Throttled, Until: long, At: now.Add(-4 * time.Hour)},
+		{Sink: "a", Worker: "3", Endpoint: "items", FreeAt: short, At: now},
+		{Sink: "a", Worker: "4", At: now},
+		{Sink: "over", Worker: "1", Held: Throttled, Until: now, Endpoint: "items", FreeAt: now, At: now},
+		{Sink: "tenants", Worker: "1", Held: Throttled, Until: long, Tenants: 2, At: now},
+		{Sink: "auth", Worker: "1", Held: Unauthorized, Until: long, At: now},
+		{Sink: "changed", Worker: "1", Held: Throttled, Until: long, At: now},
+		{Sink: "changed", Worker: "1", At: now},
+	} {
+		s.Breaker = Closed
+		record, err := s.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	throttles := func() map[string]Throttle {
+		t.Helper()
+		found, err := Throttles(t.Context(), kadm.NewClient(client), scanner, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	got := throttles()
+	if want := (Throttle{Until: long, Endpoint: "items", FreeAt: short}); len(got) != 1 || got["a"] != want {
+		t.Errorf("%+v, want %+v of a alone", got, want)
+	}
+	if err := Lift(t.Context(), client, scanner, "other", now); err != nil {
+		t.Fatal(err)
+	}
+	if got := throttles(); len(got) != 1 {
+		t.Errorf("lifted of another sink: %+v", got)
+	}
+	if err := Lift(t.Context(), client, scanner, "a", now); err != nil {
+		t.Fatal(err)
+	}
+	if got := throttles(); len(got) != 0 {
+		t.Errorf("lifted, and still there: %+v", got)
+	}
+}
+
+func TestWithoutTheTopicNothingIsAskedFor(t *testing.T) {
+	t.Parallel()
+	client, scanner := cluster(t)
+	if got, err := Throttles(t.Context(), kadm.NewClient(client), scanner, time.Now()); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
