@@ -58,7 +58,12 @@ Other commands find it in the same folder; with another --data DIR, by --config 
   holdfast dev --tiers 1s,2s,4s --traffic 10
   holdfast dev --data mine --listen 127.0.0.1:8080 --ready-file ready.json`,
 		Args: usage(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return dev(c.Context(), g, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.ephemeral && c.Flags().Changed("data") {
+				g.note("--ephemeral: %s is left alone", o.data)
+			}
+			return dev(c.Context(), g, o)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.data, "data", defaultDataDir, "`DIR` that keeps everything over restarts, and the configuration for --config DIR")
@@ -73,7 +78,7 @@ Other commands find it in the same folder; with another --data DIR, by --config 
 // dev runs the embedded services and, on them, an ordinary configuration.
 func dev(ctx context.Context, g *globals, o devOptions) error {
 	if o.traffic < 0 || math.IsNaN(o.traffic) {
-		return exit(exitFindings, fmt.Errorf("--traffic %v must be 0 or more events per second", o.traffic))
+		return exit(exitUsage, fmt.Errorf("--traffic %v must be 0 or more events per second", o.traffic))
 	}
 	if err := checkTiers(o.tiers); err != nil {
 		return err
@@ -240,7 +245,7 @@ func checkTiers(tiers string) error {
 		case err != nil || d <= 0:
 			return exit(exitUsage, fmt.Errorf("--tiers %q: %q must be a duration such as 1s", tiers, tier))
 		case d <= before:
-			return exit(exitFindings, fmt.Errorf("--tiers %q: %s must be longer than the tier before it (%s)", tiers, topics.Tier(d), topics.Tier(before)))
+			return exit(exitUsage, fmt.Errorf("--tiers %q: %s must be longer than the tier before it (%s)", tiers, topics.Tier(d), topics.Tier(before)))
 		}
 		before = d
 	}

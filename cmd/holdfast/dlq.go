@@ -68,7 +68,11 @@ func (f *letterFlags) filter(now time.Time) (dlq.Filter, error) {
 		out.Key = &f.key
 	}
 	if f.class != "" && string(holdfast.ParseClass(f.class)) != f.class {
-		return out, exit(exitUsage, fmt.Errorf("--class %q must be one of %v", f.class, holdfast.Classes()))
+		var classes []string
+		for _, c := range holdfast.Classes() {
+			classes = append(classes, string(c))
+		}
+		return out, exit(exitUsage, fmt.Errorf("--class %q must be one of %s%s", f.class, strings.Join(classes, ", "), config.DidYouMean(f.class, classes)))
 	}
 	var err error
 	if out.Since, err = moment("--since", f.since, now); err != nil {

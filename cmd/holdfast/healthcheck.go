@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -19,6 +22,9 @@ var (
 	errNoHTTP   = errors.New("holds no http address")
 	errNotReady = errors.New("not ready")
 )
+
+// maxReason bounds what is read of why a process is not ready.
+const maxReason = 4 << 10
 
 // healthcheckCommand asks a running holdfast how it is, for images that have
 // no shell and no curl.
@@ -52,11 +58,15 @@ func healthcheck(ctx context.Context, g *globals, readyFile string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy between us and ourselves
 	resp, err := client.Do(req)
 	if err != nil {
-		return exit(exitFailed, err)
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the address is in it
+		}
+		return exit(exitFailed, fmt.Errorf("%w: %w", errNotReady, err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return exit(exitFailed, fmt.Errorf("%s: %w: %s", host, errNotReady, resp.Status))
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, maxReason))
+		return exit(exitFailed, fmt.Errorf("%s: %w: %s", host, errNotReady, cmp.Or(printable(strings.TrimSpace(string(why))), resp.Status)))
 	}
 	return nil
 }

@@ -126,6 +126,9 @@ type shownSchema struct {
 func schemaShow(c *cobra.Command, g *globals, subject string, version int) error {
 	return g.withRegistry(c, func(ctx context.Context, client *sr.Client) error {
 		s, err := registry.Get(ctx, client, subject, version)
+		if errors.Is(err, registry.ErrNoSubject) {
+			return fmt.Errorf("%w: holdfast schema list shows what it has", err)
+		}
 		if err != nil {
 			return err
 		}

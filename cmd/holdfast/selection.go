@@ -41,7 +41,7 @@ func (s selection) check(cfg *config.Config) error {
 		return exit(exitUsage, errNoConsole)
 	}
 	if roles := []string{"all", "processor", "sink", "outbox"}; !slices.Contains(roles, s.role) {
-		return exit(exitUsage, fmt.Errorf("--role %q must be one of %v", s.role, roles))
+		return exit(exitUsage, fmt.Errorf("--role %q must be one of %s%s", s.role, strings.Join(roles, ", "), config.DidYouMean(s.role, roles)))
 	}
 	if _, err := delivery.ParseFrom(s.from); err != nil {
 		return exit(exitUsage, fmt.Errorf("--from %w", err))

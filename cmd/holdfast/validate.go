@@ -84,7 +84,7 @@ func (g *globals) configFiles(paths []string) ([]string, error) {
 		files = append(files, inside...)
 	}
 	if len(files) == 0 {
-		return nil, exit(exitUsage, fmt.Errorf("no .yaml file in %v", paths))
+		return nil, exit(exitUsage, fmt.Errorf("no .yaml file in %s", strings.Join(paths, ", ")))
 	}
 	return files, nil
 }

@@ -82,9 +82,15 @@ func List(ctx context.Context, client *sr.Client) ([]Subject, error) {
 	return subjects, nil
 }
 
+// ErrNoSubject answers for a subject, or a version of it, that the registry does not have.
+var ErrNoSubject = errors.New("the registry has no such subject or version")
+
 // Get returns one version of a subject; -1 is the latest.
 func Get(ctx context.Context, client *sr.Client, subject string, version int) (sr.SubjectSchema, error) {
 	s, err := client.SchemaByVersion(ctx, subject, version)
+	if unknown(err) {
+		return s, fmt.Errorf("subject %s: %w", subject, ErrNoSubject)
+	}
 	if err != nil {
 		return s, fmt.Errorf("subject %s: %w", subject, plain(err))
 	}
