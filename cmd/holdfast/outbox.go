@@ -25,7 +25,11 @@ func outboxCommand(g *globals) *cobra.Command {
 				_, err := io.WriteString(g.out, box.DDL())
 				return err
 			}
-			return box.Init(c.Context())
+			if err := box.Init(c.Context()); err != nil {
+				return err
+			}
+			g.note("the table is there")
+			return nil
 		}),
 	}
 	initialise.Flags().BoolVar(&printDDL, "print", false, "print the SQL that makes it, and do nothing")

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,6 +50,7 @@ func validate(ctx context.Context, g *globals, paths []string, online bool) erro
 				return err
 			}
 			problems = append(problems, differences...)
+			slices.SortStableFunc(problems, func(a, b finding) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 		}
 		for _, p := range problems {
 			failed = failed || !p.Warning
