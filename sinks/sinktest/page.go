@@ -3,6 +3,7 @@ package sinktest
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func ReadPage(tb testing.TB, file string) Page {
 		if len(cells) != 6 {
 			break
 		}
-		for _, answer := range strings.Fields(cells[1]) {
+		for answer := range strings.FieldsSeq(cells[1]) {
 			if code := strings.Trim(answer, "`"); code != answer {
 				page[code] = Row{holdfast.Verdict(strings.TrimSpace(cells[3])), holdfast.Class(strings.TrimSpace(cells[4]))}
 			}
@@ -51,7 +52,7 @@ func ReadPage(tb testing.TB, file string) Page {
 func (p Page) CheckStatuses(tb testing.TB, judge func(status int) error) {
 	tb.Helper()
 	for status := 200; status < 600; status++ {
-		row, ok := p[fmt.Sprint(status)]
+		row, ok := p[strconv.Itoa(status)]
 		if !ok {
 			row, ok = p[fmt.Sprintf("%dxx", status/100)]
 		}
