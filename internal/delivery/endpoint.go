@@ -30,9 +30,12 @@ const (
 	atGate = time.Second
 	// What was put off comes back in parts, some time apart: an endpoint that
 	// throttles takes a few before it throttles again, and all others would be
-	// read and picked for nothing. A part lies close together in a tier.
-	backTogether = refetchBatch
-	backEvery    = 500 * time.Millisecond
+	// read and picked for nothing. A part is what the endpoint's limit lets
+	// through in backWorth, within bounds; it lies close together in a tier.
+	backEvery = 500 * time.Millisecond
+	backWorth = 4 * backEvery
+	leastBack = 32
+	mostBack  = refetchBatch
 )
 
 // endpointOf is that of a name as a tenant meets it; nil for none.
@@ -84,7 +87,8 @@ func (e *endpoint) putOff(now time.Time) time.Duration {
 	if e.back.Before(e.hold.until) {
 		e.back, e.together = e.hold.until, 0
 	}
-	if e.together++; e.together > backTogether {
+	part := float64(e.limit.Limit()) * backWorth.Seconds()
+	if e.together++; e.together > int(min(max(part, leastBack), mostBack)) {
 		e.back, e.together = e.back.Add(backEvery), 1
 	}
 	return e.back.Sub(now)

@@ -274,3 +274,27 @@ func TestP5AVendorThatNamesNoNumberIsFound(t *testing.T) {
 		})
 	}
 }
+
+// TestP5AnEndpointThatNamesNoNumberIsFound: Stripe refuses what is too much for
+// one endpoint, without Retry-After. Each invoice asks for it twice.
+func TestP5AnEndpointThatNamesNoNumberIsFound(t *testing.T) {
+	t.Parallel()
+	const takes = 10
+	inFleet(t, vendorsim.Options{EndpointRate: takes}, func(f *fleet) {
+		f.produce(2000)
+		defer f.start(nil)()
+		pass(time.Minute)
+		before, from := f.invoices(), time.Since(f.began)
+		pass(2 * time.Minute)
+		after, to := f.invoices(), time.Since(f.began)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		share := f.refused.sum(from, to) / f.counts.sum(from, to)
+		used := float64(after-before) * 2 / (to - from).Seconds() / takes
+		each := f.counts.sum(from, to) / float64(after-before)
+		t.Logf("429 share %.2f %%, %.2f of the real limit used, %.1f requests for an invoice of six", 100*share, used, each)
+		if share >= 0.03 || used < 0.8 || each > 7 {
+			t.Errorf("429 share %.2f %%, %.2f of the real limit used, %.1f requests for an invoice of six", 100*share, used, each)
+		}
+	})
+}

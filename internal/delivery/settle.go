@@ -99,7 +99,7 @@ func (w *Worker) putOff(ctx context.Context, t *task, a *sinks.Attempt, err erro
 // keep notes what an attempt leaves to the next one.
 func keep(t *task, a *sinks.Attempt) {
 	t.env.Progress = a.Progress
-	if a.Request != nil {
+	if had, _ := t.env.Frozen.Thaw(); a.Request != nil && !bytes.Equal(had, a.Request) { // packing one takes 1 MiB
 		t.env.Frozen = record.Freeze(a.Request)
 	}
 }
