@@ -82,6 +82,16 @@ func (e *endpoint) took(id string, now time.Time) {
 	e.hold.streak = 0
 }
 
+// lift ends its hold as [hold.lift] does. What is put off from now on does not
+// come back behind what was before.
+func (e *endpoint) lift(now time.Time, throttled bool) bool {
+	lifted := e.hold.lift(now, throttled)
+	if lifted {
+		e.back = now
+	}
+	return lifted
+}
+
 // putOff is how long until one more that asked for a held endpoint comes back.
 func (e *endpoint) putOff(now time.Time) time.Duration {
 	if e.back.Before(e.hold.until) {

@@ -565,6 +565,34 @@ func TestP5AnEndpointWithoutANameIsTheSink(t *testing.T) {
 	})
 }
 
+// TestP5AnEndpointThatAPersonFreesIsHeldAnewForItsOwnTime, not for what was left
+// of the hold before.
+func TestP5AnEndpointThatAPersonFreesIsHeldAnewForItsOwnTime(t *testing.T) {
+	t.Parallel()
+	inRoutes(t, Config{Concurrency: 1}, 0, func(r *routed) {
+		waits := []time.Duration{time.Hour, 5 * time.Second}
+		r.answer = func(string, string) error {
+			r.guard.Lock()
+			defer r.guard.Unlock()
+			if len(waits) == 0 {
+				return nil
+			}
+			wait := waits[0]
+			waits = waits[1:]
+			return trouble{kind: atEndpoint, wait: wait}.verdict()
+		}
+		stop := r.worker()
+		defer stop()
+		r.mixed(20, 20, "held")
+		pass(5 * time.Second)
+		r.running.Resume("ana", "INC-1", true)
+		pass(20 * time.Second)
+		if n := r.of("held"); n != 20 || len(waits) != 0 {
+			t.Errorf("%d of 20 delivered, though the second hold was of 5s", n)
+		}
+	})
+}
+
 // TestAHeldEndpointIsTold in the log and to lag, as one and not as the sink.
 func TestAHeldEndpointIsTold(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"go.uber.org/zap"
 
 	"holdfast.internal"
-
 	"holdfast.internal/internal/delivery/breaker"
 	"holdfast.internal/internal/sinkstate"
 )
@@ -147,7 +146,7 @@ func (s *scheduler) resume(now time.Time, throttled bool) (freed bool) {
 	for _, tn := range s.tenants {
 		freed = tn.hold.lift(now, throttled) || freed
 		for _, e := range tn.endpoints {
-			freed = e.hold.lift(now, throttled) || freed
+			freed = e.lift(now, throttled) || freed
 		}
 	}
 	for _, sh := range s.shards {
