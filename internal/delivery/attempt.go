@@ -33,7 +33,6 @@ func (w *Worker) work() {
 			w.handleBatch(t)
 			continue
 		}
-		t.gate = w.sched.gateOf(t)
 		w.handle(t.shard.sends, t)
 	}
 }

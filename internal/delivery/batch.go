@@ -36,6 +36,7 @@ func (s *scheduler) riders(lead *task, events, size int) []*task {
 // handleBatch takes a record, and those that can go with it, to verdicts.
 func (w *Worker) handleBatch(lead *task) {
 	limits := w.batcher.Batch()
+	lead.gate.begin(time.Now()) // a bucket of one token would lie still while the batch fills
 	room := limits.Bytes - len(lead.env.Payload)
 	if limits.Bytes <= 0 {
 		room = maxHeldBytes
@@ -47,10 +48,9 @@ func (w *Worker) handleBatch(lead *task) {
 		}
 		tasks = append(tasks, w.sched.riders(lead, missing, room)...)
 	}
-	gate := w.sched.gateOf(lead)
 	var batch []*member
 	for _, t := range tasks {
-		t.gate = gate
+		t.gate = lead.gate
 		if m := w.board(t); m != nil {
 			batch = append(batch, m)
 		}

@@ -23,6 +23,7 @@ type gate struct {
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
 	credit float64
+	ahead  bool      // the credit was paid ahead, and the call has not begun
 	sent   sent      // the request of the call under way that was not answered yet
 	asked  bool      // some request was let go
 	clock  *patience // of the call under way
@@ -36,7 +37,7 @@ type sent struct {
 
 // gateOf makes the gate of a task that was picked.
 func (s *scheduler) gateOf(t *task) *gate {
-	return &gate{sched: s, tenant: t.tenant, id: t.env.Event.ID, credit: 1}
+	return &gate{sched: s, tenant: t.tenant, id: t.env.Event.ID, credit: 1, ahead: true}
 }
 
 // errLimited is why an attempt was put off: the limits keep it waiting for
@@ -58,6 +59,9 @@ func (g *gate) Pass(ctx context.Context, endpoint string, cost float64) error {
 	defer g.clock.pause()()
 	select {
 	case <-r.done:
+		if r.err == nil {
+			r.sent(time.Now())
+		}
 		return r.err
 	case <-ctx.Done():
 		g.sched.quit(r)
@@ -114,7 +118,21 @@ func (g *gate) enter(ctx context.Context) error {
 		g.credit = 1
 	}
 	g.sent = sent{}
+	g.begin(time.Now())
 	return nil
+}
+
+// begin ends the time between the pick and the call: what was paid counts as
+// sent, whatever becomes of it.
+func (g *gate) begin(now time.Time) {
+	if !g.ahead {
+		return
+	}
+	g.ahead = false
+	g.sched.limit.Sent(now, 1)
+	if g.tenant.limit != nil {
+		g.tenant.limit.Sent(now, 1)
+	}
 }
 
 // answered tells the limits how the last request of a call ended; those before

@@ -14,8 +14,15 @@ type request struct {
 	gate     *gate
 	endpoint *endpoint // nil for none
 	cost     float64
+	bills    [3]bill
 	done     chan struct{} // closed when it may go, or will not
 	err      error
+}
+
+// bill is what a request takes of one bucket; nil for none.
+type bill struct {
+	bucket *quota.Bucket
+	tokens float64
 }
 
 // ask returns nil if a request may go now, else what it has to wait for.
@@ -25,7 +32,7 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	now := time.Now()
 	g.taken() // or no further one would be made
 	r := request{gate: g, cost: cost, endpoint: s.endpointOf(g.tenant, endpoint)}
-	if s.heldBack(&r, now) <= 0 && s.spend(&r, now) == nil {
+	if s.heldBack(&r, now) <= 0 && s.spend(&r, now, false) == nil {
 		return nil
 	}
 	waits := r
@@ -43,10 +50,13 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 func (s *scheduler) quit(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(s.line, r); i >= 0 {
-		s.line = slices.Delete(s.line, i, i+1)
-		s.serve(time.Now())
+	i, now := slices.Index(s.line, r), time.Now()
+	if i < 0 { // it was let go at the last moment
+		r.sent(now)
+		return
 	}
+	s.line = slices.Delete(s.line, i, i+1)
+	s.serve(now)
 }
 
 // serve lets those in line go, in their order, for which there are tokens. Who
@@ -67,7 +77,7 @@ func (s *scheduler) serve(now time.Time) {
 			if r.endpoint.held(now) {
 				atGates++
 			}
-		case s.spend(r, now) == nil:
+		case s.spend(r, now, true) == nil:
 			close(r.done)
 			continue
 		}
@@ -120,27 +130,43 @@ func (s *scheduler) heldBack(r *request, now time.Time) time.Duration {
 	return wait
 }
 
+// sent ends the time between the tokens of a request that waited and the request.
+func (r *request) sent(now time.Time) {
+	for _, b := range r.bills {
+		if b.bucket != nil {
+			b.bucket.Sent(now, b.tokens)
+		}
+	}
+}
+
 // spend takes the tokens of a request from all its buckets, or from none; it
-// returns the first that lacks them, and nil if it took them.
-func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
+// returns the first that lacks them, and nil if it took them. They are taken
+// ahead for a request whose goroutine has to wake up first.
+func (s *scheduler) spend(r *request, now time.Time, ahead bool) (lacks *quota.Bucket) {
 	g := r.gate
 	rest := max(0, r.cost-g.credit)
-	bills := [...]struct {
-		bucket *quota.Bucket
-		tokens float64
-	}{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint.bucket(), r.cost}}
+	bills := [...]bill{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint.bucket(), r.cost}}
 	for _, b := range bills {
 		if b.bucket != nil && b.tokens > 0 && !s.plenty(b.bucket, b.tokens, now) {
 			return b.bucket
 		}
 	}
-	for _, b := range bills {
+	take := (*quota.Bucket).Take
+	if ahead {
+		take = (*quota.Bucket).TakeAhead
+	}
+	r.bills = [3]bill{}
+	for i, b := range bills {
 		if b.bucket == nil || b.tokens <= 0 {
 			continue
 		}
-		if ok, wait := b.bucket.Take(now, b.tokens); !ok { // another sink of the account was quicker
+		if ok, wait := take(b.bucket, now, b.tokens); !ok { // another sink of the account was quicker
+			r.sent(now)
 			s.lack(b.bucket, now.Add(wait))
 			return b.bucket
+		}
+		if ahead {
+			r.bills[i] = b
 		}
 	}
 	g.credit = max(0, g.credit-r.cost)

@@ -177,6 +177,34 @@ func TestP6EveryRequestOfAnAttemptIsCounted(t *testing.T) {
 	})
 }
 
+// TestP6ALimitHoldsOverStalls: between its token and its request a process stands
+// still for a while. What was paid before must not come on top of what the
+// bucket holds after.
+func TestP6ALimitHoldsOverStalls(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst, stall = 100, 10, 200 * time.Millisecond
+	s := &stepping{steps: []string{"only"}, cost: 1, latency: 100 * time.Millisecond, asks: true}
+	inSteps(t, Config{Concurrency: 32}, s, func() {
+		s.limit = quota.Local(quota.Limit{Name: "s", Rate: perSecond, Burst: burst})
+		s.world.open = func() error {
+			if in := time.Since(s.began) % time.Second; in < stall {
+				pass(stall - in)
+			}
+			return nil
+		}
+		stop := s.worker()
+		defer stop()
+		s.produce(2000)
+		pass(20 * time.Second)
+		s.all.keeps(t, "the account", perSecond, burst)
+		used := s.all.sum(5*time.Second, 15*time.Second) / (10 * perSecond)
+		t.Logf("%.3f of the limit used", used)
+		if used < 0.85 { // a burst is less than what a stall costs
+			t.Errorf("%.3f of the limit used", used)
+		}
+	})
+}
+
 // TestP6ASinkThatAsksForNothingPaysOnePerCall.
 func TestP6ASinkThatAsksForNothingPaysOnePerCall(t *testing.T) {
 	t.Parallel()

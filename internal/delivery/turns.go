@@ -73,7 +73,7 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 			s.turn++
 			continue
 		}
-		if ok, d := s.limit.Take(now, 1); !ok {
+		if ok, d := s.limit.TakeAhead(now, 1); !ok {
 			return nil, d
 		}
 		return s.start(tn, now), 0
@@ -92,8 +92,9 @@ func (s *scheduler) start(tn *tenant, now time.Time) *task {
 	s.flying++
 	s.letters.begin(now)
 	if tn.limit != nil {
-		tn.limit.Take(now, 1)
+		tn.limit.TakeAhead(now, 1)
 	}
+	t.gate = s.gateOf(t)
 	if tn.breaker != nil {
 		t.attempt = tn.breaker.Begin(now)
 	}

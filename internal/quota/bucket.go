@@ -68,6 +68,29 @@ func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	return b.take(latest(now), n)
 }
 
+// TakeAhead is [Bucket.Take] for a request that is not sent at once: [Bucket.Sent]
+// tells when it is, or that it will not be. Until then the tokens count as part
+// of the burst: a process that stands still between both, and earns tokens
+// meanwhile, does not send both together.
+func (b *Bucket) TakeAhead(now time.Time, n float64) (ok bool, wait time.Duration) {
+	now = latest(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ok, wait = b.takeNow(now, n); ok && !b.unlimited() {
+		b.tokens.ahead += min(n, b.ceiling.Burst)
+	}
+	return ok, wait
+}
+
+// Sent is told that a request is sent for which n tokens were taken ahead.
+func (b *Bucket) Sent(now time.Time, n float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tokens.ahead > 0 {
+		b.tokens.sent(latest(now), n)
+	}
+}
+
 // Has reports what [Bucket.Take] would, and takes nothing.
 func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
 	b.mu.Lock()
@@ -108,6 +131,10 @@ func latest(now time.Time) time.Time {
 func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.takeNow(now, n)
+}
+
+func (b *Bucket) takeNow(now time.Time, n float64) (ok bool, wait time.Duration) {
 	if ok, wait = b.ask(now, n, (*tokens).take); ok {
 		b.meter.took(now, n)
 		b.waits.end(now)

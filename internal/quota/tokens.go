@@ -20,6 +20,7 @@ type tokens struct {
 	limiter *rate.Limiter
 	share   share
 	last    time.Time
+	ahead   float64 // taken for requests that were not sent yet
 }
 
 func newTokens() *tokens { return &tokens{limiter: rate.NewLimiter(0, 0)} }
@@ -64,10 +65,31 @@ func (t *tokens) lower(now time.Time, s share) {
 	t.last = t.later(now)
 }
 
+// trim spills what the bucket has earned while tokens lay ready that were taken
+// before: with them it may hold its burst and no more, or all could go at once.
+func (t *tokens) trim(now time.Time) {
+	if t.ahead <= 0 {
+		return
+	}
+	room := max(0, float64(t.limiter.Burst())-t.ahead*perToken)
+	if over := int(t.limiter.TokensAt(now) - room); over > 0 {
+		t.limiter.AllowN(now, over)
+	}
+}
+
+// sent ends what take began for a request that was sent later.
+func (t *tokens) sent(now time.Time, n float64) {
+	now = t.later(now)
+	t.last = now
+	t.trim(now)
+	t.ahead = max(0, t.ahead-n)
+}
+
 // take takes n tokens, or says how long they are in coming.
 func (t *tokens) take(now time.Time, n float64) (bool, time.Duration) {
 	now = t.later(now)
 	t.last = now
+	t.trim(now)
 	if t.limiter.AllowN(now, costOf(n)) {
 		return true, 0
 	}
@@ -88,6 +110,7 @@ func (t *tokens) giveBack(now time.Time, n float64) {
 func (t *tokens) has(now time.Time, n float64) (bool, time.Duration) {
 	now = t.later(now)
 	t.last = now
+	t.trim(now)
 	if t.limiter.TokensAt(now) >= float64(costOf(n)) {
 		return true, 0
 	}
