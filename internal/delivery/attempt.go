@@ -48,12 +48,12 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 		return
 	}
 	w.observeLateness(t)
-	began := time.Now()
+	began, forgotten := time.Now(), w.pastKeyWindow(t)
 	if t.env.FirstAttempt.IsZero() {
 		t.env.FirstAttempt = began
 	}
 	a := w.attempt(t)
-	err := w.send(ctx, t, a)
+	err := w.send(ctx, t, a, forgotten)
 	if ctx.Err() != nil && err != nil {
 		// Cancelled by the end of the worker or of its partition: whatever the
 		// sink says about it says nothing about the destination.
@@ -92,8 +92,8 @@ func (w *Worker) attempt(t *task) *sinks.Attempt {
 // send calls the sink: after a look-up where the vendor may have forgotten the
 // key, again for quick repeats, and once more where a look-up proved that
 // nothing took effect.
-func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
-	if w.pastKeyWindow(t) {
+func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt, forgotten bool) error {
+	if forgotten {
 		applied, err := w.lookUp(ctx, t, a)
 		if applied || err != nil {
 			a.Receipt.Duplicate = applied
@@ -131,13 +131,14 @@ func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt) error {
 
 // pastKeyWindow reports whether the vendor may have forgotten the key of an
 // earlier attempt. After a kill nobody knows whether the first one began, so
-// the age of a record that has no first attempt counts from its timestamp.
+// the age of a record that has no first attempt counts from its timestamp: of
+// one in the source, and of one that was spilled before it was attempted.
 func (w *Worker) pastKeyWindow(t *task) bool {
 	if w.reconciler == nil {
 		return false
 	}
 	first := t.env.FirstAttempt
-	if t.env.Hop == 0 {
+	if t.env.Hop == 0 || first.IsZero() {
 		first = t.env.Event.Time
 	}
 	return time.Since(first) > w.reconciler.KeyWindow()
