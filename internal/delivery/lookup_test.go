@@ -25,7 +25,7 @@ import (
 type asking struct {
 	*world
 
-	window  time.Duration // of the vendor's memory
+	window  time.Duration   // of the vendor's memory
 	applied map[string]bool // what took effect before the test
 	answer  error           // to whoever asks
 
@@ -71,8 +71,10 @@ func inAsking(t *testing.T, cfg Config, deliver func(*sinks.Attempt, int) error,
 }
 
 func (a *asking) old(id string, age time.Duration) *kgo.Record {
-	return &kgo.Record{Topic: source, Key: []byte(id), Value: []byte{0}, Timestamp: time.Now().Add(-age),
-		Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(id)}}}
+	return &kgo.Record{
+		Topic: source, Key: []byte(id), Value: []byte{0}, Timestamp: time.Now().Add(-age),
+		Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(id)}},
+	}
 }
 
 // TestP2WhatAVendorMayHaveForgottenIsLookedUp: a record that is older than the
