@@ -37,6 +37,7 @@ type Bucket struct {
 	by      string
 	round   uint64
 	climbed float64 // the granter's ceiling for all, in tokens per second; 0 for none
+	noise   float64 // as the granter told it
 	static  lease
 }
 
@@ -220,7 +221,7 @@ func (b *Bucket) grant(now time.Time, by string, round uint64, g grant, until le
 		b.urgent = true // others wait for it
 	}
 	b.by, b.round, b.share, b.granted, b.static = by, round, s, until, lease{}
-	b.climbed = g.Ceiling
+	b.climbed, b.noise = g.Ceiling, g.Noise
 	b.look(now)
 }
 
@@ -267,7 +268,7 @@ func (b *Bucket) want(now time.Time) want {
 	defer b.mu.Unlock()
 	b.lower(now)
 	b.urgent = false
-	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed}
+	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed, Noise: b.noise}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
 	if b.vendor.daily != nil {
 		w.Day = b.vendor.daily.said(now)

@@ -50,7 +50,7 @@ type climb struct {
 	cut     time.Time // the last one, or when counting began
 	counts  tally     // since then
 	bottom  bool      // the noise is being measured
-	noise   float64   // share of the requests
+	noise   float64   // share of the requests, as the last bottom showed it
 	doubt   float64   // that what is refused is noise
 	flow    flow
 }
@@ -68,10 +68,14 @@ func (c *climb) way(now time.Time) float64 {
 	return max(0, c.counts.Took-climbBottom)/climbUnit + max(0, now.Sub(c.cut).Seconds())/climbIdle.Seconds()
 }
 
-// resume begins at the plateau of another that was told last.
-func (c *climb) resume(now time.Time, ceiling float64) {
+// resume begins with what another knew: the plateau that was told last, and the
+// noise.
+func (c *climb) resume(now time.Time, ceiling, noise float64) {
+	if c.noise == 0 {
+		c.noise = noise
+	}
 	if c.plateau == 0 && ceiling > 0 {
-		*c = climb{plateau: ceiling, cut: now, counts: tally{Took: climbBottom + climbUnit}, flow: c.flow}
+		*c = climb{plateau: ceiling, cut: now, counts: tally{Took: climbBottom + climbUnit}, noise: c.noise, flow: c.flow}
 	}
 }
 
@@ -88,7 +92,7 @@ func (c *climb) hear(now time.Time, t tally, limit float64) {
 	t = t.times(min(1, climbDense/c.flow.pace().requests))
 	c.counts = c.counts.plus(t)
 	if c.tooMuch(t) && c.counts.Took > 0 {
-		*c = climb{plateau: c.next(now, limit), cut: now, bottom: true, flow: c.flow}
+		*c = climb{plateau: c.next(now, limit), cut: now, bottom: true, noise: c.noise, flow: c.flow}
 	}
 }
 

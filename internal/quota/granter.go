@@ -164,7 +164,7 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 			continue
 		}
 		l.told[a.id] = t
-		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share, Ceiling: ceiling})
+		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share, Ceiling: ceiling, Noise: l.climb.noise})
 	}
 	return grants
 }
@@ -173,17 +173,17 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 // second; 0 for no ceiling.
 func (l *granted) ceiling(now time.Time, limit float64, all map[string]standing) float64 {
 	var news tally
-	known := 0.0
+	known, noise := 0.0, 0.0
 	heard := make(map[string]tally, len(all))
 	for id, s := range all {
 		if before, ok := l.heard[id]; ok {
 			news = news.plus(s.Answers.minus(before))
 		}
 		heard[id] = s.Answers
-		known = max(known, s.Ceiling)
+		known, noise = max(known, s.Ceiling), max(noise, s.Noise)
 	}
 	l.heard = heard
-	l.climb.resume(now, known)
+	l.climb.resume(now, known, noise)
 	l.climb.hear(now, news, limit)
 	if c := l.climb.ceiling(now); c < limit {
 		return c

@@ -49,6 +49,8 @@ type want struct {
 	// Ceiling is the last that the writer was told: a granter that is new goes
 	// on from there. 0 for none.
 	Ceiling float64 `json:"ceiling,omitempty"`
+	// Noise was told with it.
+	Noise float64 `json:"noise,omitempty"`
 }
 
 // round is what the granter gives. One without grants shows that it lives.
@@ -66,6 +68,8 @@ type grant struct {
 	// Ceiling is what the vendor's refusals leave of the limit, for all
 	// together, in tokens per second; 0 for no ceiling.
 	Ceiling float64 `json:"ceiling,omitempty"`
+	// Noise is the share of requests that is refused whatever the rate.
+	Noise float64 `json:"noise,omitempty"`
 }
 
 func (m *message) encode() []byte {

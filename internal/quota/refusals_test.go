@@ -97,3 +97,32 @@ func TestReplicasBearNoise(t *testing.T) {
 		t.Errorf("%.2f of the limit used", used)
 	}
 }
+
+// TestANewGranterKnowsTheNoise: the granter is killed every few seconds, and who
+// comes after it does not take for the rate what was known to be chance.
+func TestANewGranterKnowsTheNoise(t *testing.T) {
+	t.Parallel()
+	const limit = 200
+	s := newSim(1, Limit{Name: "account", Rate: limit, Burst: 20})
+	answers := s.fewer(rate.Inf, 1)
+	s.noise = 0.02
+	for range 3 {
+		s.join(limit, 1)
+	}
+	s.pass(t, 20*time.Second)
+	for range 12 {
+		s.kill(s.owner)
+		s.pass(t, 500*time.Millisecond)
+		fresh := s.join(limit, 1)
+		s.owner = fresh
+		fresh.granter.own(true)
+		s.pass(t, 5*time.Second)
+	}
+	answers()
+	s.pass(t, 30*time.Second)
+	used := answers().requests() / (30 * limit)
+	t.Logf("%.2f of the limit used right after", used)
+	if used < 0.7 {
+		t.Errorf("%.2f of the limit used right after", used)
+	}
+}
