@@ -38,6 +38,7 @@ type book struct {
 	watches  []*watch
 	repeats  []repeat
 	stalls   stalls
+	waits    map[string][]span // by worker: when it was told to send nothing
 }
 
 // event is one record's life at the vendor. Ticks are 0 while it has not happened.
@@ -61,7 +62,7 @@ type repeat struct {
 }
 
 func newBook(rate float64) *book {
-	return &book{rate: rate, events: map[string]*event{}, idem: map[string]string{}, served: map[string]request{}}
+	return &book{rate: rate, events: map[string]*event{}, idem: map[string]string{}, served: map[string]request{}, waits: map[string][]span{}}
 }
 
 // arrived writes a request down and draws how it fails.
@@ -88,6 +89,31 @@ func (b *book) arrived(r request) fault {
 	}
 	e.faults++
 	return 1 + rand.N(faults-1) //nolint:gosec // chance, not secrecy
+}
+
+// asked notes that the worker of a request was told to wait.
+func (b *book) asked(r request, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waits[r.worker] = append(b.waits[r.worker], span{from: r.at, to: until})
+}
+
+// waited is for how much of a time a worker was told to wait.
+func (b *book) waited(worker string, during span) (sum time.Duration) {
+	at := during.from
+	for _, w := range b.waits[worker] { // as they began
+		from, to := w.from, w.to
+		if from.Before(at) {
+			from = at
+		}
+		if to.After(during.to) {
+			to = during.to
+		}
+		if to.After(from) {
+			sum, at = sum+to.Sub(from), to
+		}
+	}
+	return sum
 }
 
 // applied lets a request take effect, unless its key did before: what an
@@ -132,6 +158,8 @@ func (b *book) settled() (n int, last time.Time) {
 
 // watch waits for the first request for a key that a killed worker served last.
 type watch struct {
+	worker string
+
 	keys  map[string]bool
 	since time.Time // zero until the worker was started again
 	seen  time.Time
@@ -155,7 +183,7 @@ func (w *watch) end() time.Time {
 func (b *book) watch(worker string) *watch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := &watch{keys: map[string]bool{}}
+	w := &watch{worker: worker, keys: map[string]bool{}}
 	for key, r := range b.served {
 		if r.worker == worker {
 			w.keys[key] = true
@@ -172,15 +200,15 @@ func (b *book) restarted(w *watch, at time.Time) {
 	w.since = at
 }
 
-// resumed is how long the keys stood still after the start; false if they
-// still do, or were none.
+// resumed is how long the keys stood still after the start, without what the
+// vendor asked for; false if they still do, or were none.
 func (b *book) resumed(w *watch) (time.Duration, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if w.seen.IsZero() {
 		return 0, false
 	}
-	return w.seen.Sub(w.since), true
+	return w.seen.Sub(w.since) - b.waited(w.worker, span{from: w.since, to: w.seen}), true
 }
 
 // byKey lists the events of each key by their sequence.

@@ -46,7 +46,8 @@ type figures struct {
 	LongestStall float64 `json:"vendor_stall_max_s"`
 
 	// Resume is from a worker's start to the first request for a key that it
-	// had served last, in seconds, of kills while all brokers were up.
+	// had served last, in seconds, of kills while all brokers were up; without
+	// the time for which the vendor had told it to wait.
 	ResumeP50 float64 `json:"resume_p50_s"`
 	ResumeP99 float64 `json:"resume_p99_s"`
 	// ResumeTroubled is the longest of the other kills.

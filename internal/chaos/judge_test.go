@@ -190,6 +190,29 @@ func TestResumeCountsFromTheStart(t *testing.T) {
 	}
 }
 
+// TestResumeCountsNoWaitThatTheVendorAskedFor: what it asked for before the kill
+// and after the start, and nothing twice.
+func TestResumeCountsNoWaitThatTheVendorAskedFor(t *testing.T) {
+	t.Parallel()
+	b := tell(step{"a0", ok, ""})
+	start := time.Now()
+	told := func(worker string, from, to time.Duration) {
+		b.asked(request{at: start.Add(from), worker: worker}, start.Add(to))
+	}
+	told("w1", -time.Second, 500*time.Millisecond)
+	told("w1", time.Second, 2*time.Second)
+	told("w1", 1500*time.Millisecond, 2*time.Second)
+	told("w1", 2*time.Second, 2*time.Second) // no time named
+	told("w2", 0, 10*time.Second)
+	told("w1", 3500*time.Millisecond, 9*time.Second)
+	w := b.watch("w1")
+	b.restarted(w, start)
+	b.arrived(request{at: start.Add(4 * time.Second), id: "a1", key: "a", worker: "w1"})
+	if got, ok := b.resumed(w); !ok || got != 2*time.Second {
+		t.Errorf("resumed after %s (%t), want 2s", got, ok)
+	}
+}
+
 func TestBrokenPromisesAreNamed(t *testing.T) {
 	t.Parallel()
 	good := func() *figures { return &figures{Sent: 10, Kills: 1, Allowed: 5} }

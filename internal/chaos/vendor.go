@@ -59,7 +59,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.book.answered(sent) // before the answer leaves: the next record of the key may be quicker than we
 		w.WriteHeader(http.StatusOK)
 	case faultThrottle:
-		throttle(w, sent.seq)
+		v.book.asked(sent, throttle(w, sent.seq))
 	case faultError:
 		http.Error(w, "upstream failure", http.StatusInternalServerError)
 	case faultReset:
@@ -105,19 +105,26 @@ func read(r *http.Request) (request, error) {
 	}, nil
 }
 
-// throttle says 429 in one of the forms in which vendors do.
-func throttle(w http.ResponseWriter, n int) {
+// throttle says 429 in one of the forms in which vendors do, and returns until
+// when the worker is to wait; now where none is named.
+func throttle(w http.ResponseWriter, n int) (until time.Time) {
+	until = time.Now()
 	switch n % 5 {
 	case 0:
 		w.Header().Set("Retry-After", "1")
+		until = until.Add(time.Second)
 	case 1:
 		w.Header().Set("Retry-After", "0.3")
+		until = until.Add(300 * time.Millisecond)
 	case 2:
-		w.Header().Set("Retry-After", time.Now().Add(time.Second).UTC().Format(http.TimeFormat))
+		until = until.Add(time.Second).Truncate(time.Second)
+		w.Header().Set("Retry-After", until.UTC().Format(http.TimeFormat))
 	case 3:
 		w.Header().Set("RateLimit", `"default";r=0;t=1`)
+		until = until.Add(time.Second)
 	}
 	http.Error(w, "slow down", http.StatusTooManyRequests)
+	return until
 }
 
 // reset cuts the connection without an answer.
