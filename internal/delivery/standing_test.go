@@ -100,16 +100,16 @@ func TestSinkResumeFreesAHeldMapping(t *testing.T) {
 // for the breaker.
 func TestSinkResumeLeavesThrottlesAndTheBreakerAlone(t *testing.T) {
 	t.Parallel()
+	throttle := func(_ *sinks.Attempt, nth int) error {
+		if nth == 1 {
+			return trouble{kind: account, wait: time.Hour}.verdict()
+		}
+		return nil
+	}
 	t.Run("throttled", func(t *testing.T) {
 		t.Parallel()
-		inWorld(t, Config{}, func(_ *sinks.Attempt, nth int) error {
-			if nth == 1 {
-				return trouble{kind: account, wait: time.Hour}.verdict()
-			}
-			return nil
-		}, func(w *world) {
-			stop := w.worker()
-			defer stop()
+		inWorld(t, Config{}, throttle, func(w *world) {
+			defer w.worker()()
 			w.put("a", "a1")
 			pass(5 * time.Second)
 			w.wantStanding(sinkstate.Closed, sinkstate.Throttled, 0, time.Hour-5*time.Second)
@@ -123,14 +123,8 @@ func TestSinkResumeLeavesThrottlesAndTheBreakerAlone(t *testing.T) {
 	})
 	t.Run("overruled", func(t *testing.T) {
 		t.Parallel()
-		inWorld(t, Config{}, func(_ *sinks.Attempt, nth int) error {
-			if nth == 1 {
-				return trouble{kind: account, wait: time.Hour}.verdict()
-			}
-			return nil
-		}, func(w *world) {
-			stop := w.worker()
-			defer stop()
+		inWorld(t, Config{}, throttle, func(w *world) {
+			defer w.worker()()
 			w.put("a", "a1")
 			pass(5 * time.Second)
 			w.running.Resume("ana", "INC-1", true)
