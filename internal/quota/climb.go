@@ -3,8 +3,6 @@ package quota
 import (
 	"math"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -114,8 +112,7 @@ func (c *climb) tooMuch(t tally) bool {
 // next is the plateau after a cut.
 func (c *climb) next(now time.Time, limit float64) float64 {
 	high := min(limit, c.ceiling(now))
-	sent := c.flow.pace().tokens
-	if (high >= float64(rate.Inf) || c.flow.known(now)) && sent < high/2 { // the ceiling was not what kept it
+	if sent := c.flow.pace().tokens; sent < high/2 { // the ceiling was not what kept it
 		high = sent
 	}
 	high *= max(0.8, 1-c.counts.share())

@@ -15,7 +15,6 @@ const (
 
 // flow is how much is sent, by its answers: the fastest that was seen of late.
 type flow struct {
-	began time.Time
 	since time.Time
 	now   pace // requests and tokens since then
 	most  pace // per second
@@ -27,7 +26,7 @@ type pace struct{ requests, tokens float64 }
 
 func (f *flow) add(now time.Time, t tally) {
 	if f.since.IsZero() {
-		f.began, f.since, f.first = now, now, true
+		f.since, f.first = now, true
 	}
 	d := max(1, now.Sub(f.since).Seconds())
 	if f.now.requests >= flowLeast && now.Sub(f.since) >= time.Second {
@@ -47,7 +46,3 @@ func (f *flow) add(now time.Time, t tally) {
 }
 
 func (f *flow) pace() pace { return f.most }
-
-// known reports whether the pace is one of a while: who begins to count does so
-// in the middle of holds and restarts.
-func (f *flow) known(now time.Time) bool { return now.Sub(f.began) >= flowMemory }
