@@ -71,7 +71,7 @@ func (c *climb) way(now time.Time) float64 {
 // resume begins with what another knew: the plateau that was told last, and the
 // noise.
 func (c *climb) resume(now time.Time, ceiling, noise float64) {
-	if c.noise == 0 {
+	if c.cut.IsZero() {
 		c.noise = noise
 	}
 	if c.plateau == 0 && ceiling > 0 {

@@ -204,6 +204,23 @@ func TestRefusalsOfAQuietSinkAreForgotten(t *testing.T) {
 	}
 }
 
+// TestWhatIsToldIsBelievedOnce: who begins knows nothing of the noise, and who has
+// measured it knows better than what replicas still repeat.
+func TestWhatIsToldIsBelievedOnce(t *testing.T) {
+	t.Parallel()
+	s := newSender(100, takes(50, 10))
+	s.resume(s.now, 0, 0.1)
+	if s.noise != 0.1 {
+		t.Errorf("noise %v of 0.1 that was told", s.noise)
+	}
+	s.run(10 * time.Minute)
+	measured := s.noise
+	s.resume(s.now, 50, 0.1)
+	if measured >= 0.05 || s.noise != measured {
+		t.Errorf("noise %v, measured %v, and then told 0.1", s.noise, measured)
+	}
+}
+
 // TestRefusalsUnderWayCountOnce: eight requests that are refused together cut
 // once; those that are refused later cut again.
 func TestRefusalsUnderWayCountOnce(t *testing.T) {
