@@ -302,8 +302,11 @@ func (l *ledger) maySpend(calls []*call) bool {
 		return false
 	}
 	since := last.start
-	if len(calls) > 1 {
-		since = calls[len(calls)-2].start
+	for _, c := range slices.Backward(calls[:len(calls)-1]) {
+		if c.result != cutShort { // which is no attempt
+			since = c.start
+			break
+		}
 	}
 	return slices.ContainsFunc(l.calls, func(c *call) bool {
 		return c.event != last.event && c.settled() && since <= c.end && c.end <= last.end
