@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,12 +33,12 @@ func (c *Client) do(ctx context.Context, req *http.Request, timeout time.Duratio
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	var sent atomic.Bool
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
-	ctx = httptrace.WithClientTrace(ctx, trace)
-	answer, err := c.transport.RoundTrip(req.WithContext(ctx))
+	var once once
+	bound, end := once.bind(ctx, req)
+	defer end()
+	answer, err := c.transport.RoundTrip(bound)
 	if err != nil {
-		return nil, networkVerdict(ctx, err, sent.Load())
+		return nil, networkVerdict(ctx, err, once.sent.Load())
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := readUpTo(answer.Body, answer.ContentLength, limit)

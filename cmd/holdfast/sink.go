@@ -177,6 +177,8 @@ func explainHold(g *globals, s lookup.Standing, throttled bool) {
 		g.note("nothing holds %s, as far as its workers told", s.Sink)
 	case s.Held == string(sinkstate.Throttled) && !throttled:
 		g.note("%s: %s; that is the vendor's wish, which --throttled overrules", s.Sink, s.Next)
+	case throttled && s.Endpoint != "":
+		g.note("%s: %s", s.Sink, s.Next)
 	case s.Held == "" && s.Breaker != nil && *s.Breaker == "closed":
 		g.note("%s: %s; a resume changes nothing about that", s.Sink, s.Next)
 	case s.Held == "":

@@ -62,6 +62,7 @@ func join(last map[string]State, now time.Time) map[string]State {
 		if age > plainBelieved || age > believed && !s.Plain() {
 			continue
 		}
+		s = s.after(now)
 		if before, ok := sinks[s.Sink]; ok {
 			s = worse(before, s)
 		}

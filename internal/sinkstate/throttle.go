@@ -32,6 +32,18 @@ func (s State) throttle(now time.Time) (t Throttle) {
 	return t
 }
 
+// after is a state without a vendor's word that is over: a worker that has left
+// does not take it back.
+func (s State) after(now time.Time) State {
+	if s.Held == Throttled && !s.Until.After(now) {
+		s.Held, s.Until, s.Tenants = NotHeld, time.Time{}, 0
+	}
+	if !s.FreeAt.After(now) {
+		s.Endpoint, s.FreeAt = "", time.Time{}
+	}
+	return s
+}
+
 // and is the longer of what two workers were told.
 func (t Throttle) and(o Throttle) Throttle {
 	if o.Until.After(t.Until) {
@@ -68,10 +80,8 @@ func Lift(ctx context.Context, client *kgo.Client, scanner scan.Scanner, sink st
 		if s.Sink != sink || s.throttle(now) == (Throttle{}) {
 			continue
 		}
-		s.At, s.Endpoint, s.FreeAt = now.UTC().Truncate(time.Millisecond), "", time.Time{}
-		if s.Held == Throttled {
-			s.Held, s.Until, s.Tenants = NotHeld, time.Time{}, 0
-		}
+		s = s.after(s.Until).after(s.FreeAt)
+		s.At = now.UTC().Truncate(time.Millisecond)
 		record, err := s.Record()
 		if err != nil {
 			return err

@@ -63,6 +63,33 @@ func TestThrottlesOutliveWhoWasTold(t *testing.T) {
 	}
 }
 
+// TestAThrottleThatIsOverIsNotTold: who said it may have left, and does not take
+// it back.
+func TestAThrottleThatIsOverIsNotTold(t *testing.T) {
+	t.Parallel()
+	client, scanner := cluster(t, kfake.SeedTopics(1, topics.Sinks))
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	record, err := State{
+		Sink: "s", Worker: "1", Breaker: Closed, Held: Throttled, Until: now.Add(10 * time.Second), Endpoint: "items", FreeAt: now.Add(20 * time.Second), At: now,
+	}.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[time.Duration]State{
+		9 * time.Second:  {Held: Throttled, Endpoint: "items"},
+		10 * time.Second: {Endpoint: "items"},
+		20 * time.Second: {},
+	} {
+		read, err := Read(t.Context(), kadm.NewClient(client), scanner, now.Add(after))
+		if got := read["s"]; err != nil || got.Held != want.Held || got.Endpoint != want.Endpoint {
+			t.Errorf("after %s: %+v, %v", after, got, err)
+		}
+	}
+}
+
 func TestWithoutTheTopicNothingIsAskedFor(t *testing.T) {
 	t.Parallel()
 	client, scanner := cluster(t)

@@ -74,7 +74,7 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	req := &http.Request{
 		Method: s.method, URL: u, Host: u.Host, Header: s.header(a),
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// The transport may replay over a connection that turned out to be closed.
+		// Over a connection that turned out to be closed nothing was sent.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}
 	answer, err := a.Do(ctx, s.client, req, sinks.Call{Timeout: s.timeout})
