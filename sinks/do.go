@@ -33,12 +33,12 @@ func (c *Client) do(ctx context.Context, req *http.Request, timeout time.Duratio
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	var once once
-	bound, end := once.bind(ctx, req)
+	var sending once
+	bound, end := sending.bind(ctx, req)
 	defer end()
 	answer, err := c.transport.RoundTrip(bound)
 	if err != nil {
-		return nil, networkVerdict(ctx, err, once.sent.Load())
+		return nil, networkVerdict(ctx, err, sending.sent.Load())
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := readUpTo(answer.Body, answer.ContentLength, limit)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -21,6 +22,7 @@ var errOnce = errors.New("sent once, and the connection was lost")
 // there that it took no notice of the first.
 type once struct {
 	sent atomic.Bool // bytes of the request may have left
+	conn net.Conn    // that it was given last; net/http tells and asks in one goroutine
 }
 
 // bind returns req with ctx, guarded. end is called when it has been answered.
@@ -28,11 +30,10 @@ func (o *once) bind(ctx context.Context, req *http.Request) (bound *http.Request
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { o.sent.Store(true) }}
 	again := req.GetBody
 	if again != nil { // net/http asks for the body before it repeats one that has any
-		var multiplexed atomic.Bool
-		trace.GotConn = func(info httptrace.GotConnInfo) { multiplexed.Store(overHTTP2(info)) }
+		trace.GotConn = func(info httptrace.GotConnInfo) { o.conn = info.Conn }
 		bound = req.WithContext(httptrace.WithClientTrace(ctx, trace))
 		bound.GetBody = func() (io.ReadCloser, error) {
-			if o.sent.Load() && !multiplexed.Load() {
+			if o.sent.Load() && !overHTTP2(o.conn) {
 				return nil, errOnce
 			}
 			return again()
@@ -41,7 +42,7 @@ func (o *once) bind(ctx context.Context, req *http.Request) (bound *http.Request
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	trace.GotConn = func(info httptrace.GotConnInfo) {
-		if o.sent.Load() && !overHTTP2(info) {
+		if o.sent.Load() && !overHTTP2(info.Conn) {
 			cancel(errOnce)
 			_ = info.Conn.Close() // it may not be looked at ctx any more before the request is written
 		}
@@ -49,7 +50,7 @@ func (o *once) bind(ctx context.Context, req *http.Request) (bound *http.Request
 	return req.WithContext(httptrace.WithClientTrace(ctx, trace)), func() { cancel(nil) }
 }
 
-func overHTTP2(info httptrace.GotConnInfo) bool {
-	conn, ok := info.Conn.(*tls.Conn)
-	return ok && conn.ConnectionState().NegotiatedProtocol == "h2"
+func overHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(*tls.Conn)
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }

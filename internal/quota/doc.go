@@ -46,9 +46,10 @@
 // that was read.
 //
 // The end of a share is checked when a token is taken, so a process that was
-// stopped for a while finds its share ended. A process that is stopped
-// between a token and the request sends that one request late; no limiter on
-// this side of the network can help it. A clock may run up to 2 % fast or
+// stopped for a while finds its share ended. Tokens that are taken before
+// their requests can be sent count towards the burst until they are
+// ([Bucket.TakeAhead]). A process that is stopped between both sends those
+// requests late; no limiter on this side of the network can help it. A clock may run up to 2 % fast or
 // slow, and may jump: the monotonic and the wall clock are both asked, and
 // the one that saw more time pass is believed.
 //

@@ -1,6 +1,6 @@
 // Package sinkstate says how sinks stand: whether their workers may send, and
 // if not, why and until when. Each worker has a record of its own on the
-// compacted topic holdfast.sinks, which tools read.
+// compacted topic holdfast.sinks, which tools read, and workers that start.
 //
 // What a worker says is believed for a minute, as it may be dead since; that
 // all is well is believed for longer, as it is said once an hour. What a vendor
@@ -33,8 +33,8 @@ const (
 // Hold says why a sink sends nothing for a while.
 type Hold string
 
-// The reasons, the gravest last. The first ends by `holdfast sink resume` only
-// where --throttled is given.
+// The reasons, the gravest last. `holdfast sink resume` ends those that are ours,
+// and Throttled where --throttled is given.
 const (
 	NotHeld      Hold = ""
 	Throttled    Hold = "throttled"    // the vendor named a time

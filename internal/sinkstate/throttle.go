@@ -80,7 +80,7 @@ func Lift(ctx context.Context, client *kgo.Client, scanner scan.Scanner, sink st
 		if s.Sink != sink || s.throttle(now) == (Throttle{}) {
 			continue
 		}
-		s = s.after(s.Until).after(s.FreeAt)
+		s = s.after(s.Until).after(s.FreeAt) // as if both were over
 		s.At = now.UTC().Truncate(time.Millisecond)
 		record, err := s.Record()
 		if err != nil {
