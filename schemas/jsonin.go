@@ -38,10 +38,9 @@ func EncodeJSON(v Version, text []byte) ([]byte, error) {
 	if dec.More() {
 		return nil, invalid(errors.New("more than one JSON value"))
 	}
-	r := jsonReader{types: map[string]*avro.SchemaNode{}}
-	w := jsonWriter{types: r.types}
-	w.learn(schema.Root())
-	native := r.value("", schema.Root(), parsed)
+	root := schema.Root()
+	r := jsonReader{names: namesOf(root)}
+	native := r.value("", root, parsed)
 	if len(r.errs) > 0 {
 		var fromAvro any
 		if schema.DecodeJSON(text, &fromAvro) != nil {
@@ -62,7 +61,7 @@ func invalid(err error) error {
 
 // jsonReader turns parsed JSON into native Go values of a schema.
 type jsonReader struct {
-	types map[string]*avro.SchemaNode
+	names names
 	errs  []error
 }
 
@@ -77,9 +76,7 @@ func (r *jsonReader) refuse(path, rule string, args ...any) any {
 }
 
 func (r *jsonReader) value(path string, n *avro.SchemaNode, v any) any {
-	if named, ok := r.types[n.Type]; ok {
-		n = named
-	}
+	n = r.names.follow(n)
 	if len(n.Branches) > 0 {
 		return r.union(path, n, v)
 	}
@@ -193,7 +190,7 @@ func (r *jsonReader) enum(path string, n *avro.SchemaNode, v any) any {
 func (r *jsonReader) union(path string, n *avro.SchemaNode, v any) any {
 	if wrapped, ok := v.(map[string]any); ok && len(wrapped) == 1 {
 		for i := range n.Branches {
-			if inner, ok := wrapped[branchName(&n.Branches[i])]; ok {
+			if inner, ok := wrapped[branchName(r.names.follow(&n.Branches[i]))]; ok {
 				return r.value(path, &n.Branches[i], inner)
 			}
 		}
@@ -204,7 +201,7 @@ func (r *jsonReader) union(path string, n *avro.SchemaNode, v any) any {
 		if (v == nil) != (b.Type == "null") {
 			continue
 		}
-		try := jsonReader{types: r.types}
+		try := jsonReader{names: r.names}
 		out := try.value(path, b, v)
 		if len(try.errs) == 0 {
 			return out

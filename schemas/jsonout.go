@@ -16,47 +16,24 @@ import (
 type jsonWriter struct {
 	out    []byte
 	masked bool
-	types  map[string]*avro.SchemaNode // named types, for references
-}
-
-// learn notes the named types below n.
-func (w *jsonWriter) learn(n *avro.SchemaNode) {
-	if n == nil {
-		return
-	}
-	if n.Name != "" {
-		if _, known := w.types[fullName(n)]; known {
-			return
-		}
-		w.types[fullName(n)] = n
-	}
-	for i := range n.Fields {
-		w.learn(&n.Fields[i].Type)
-	}
-	w.learn(n.Items)
-	w.learn(n.Values)
-	for i := range n.Branches {
-		w.learn(&n.Branches[i])
-	}
+	names  names
 }
 
 func (w *jsonWriter) value(n *avro.SchemaNode, v any) {
-	if named, ok := w.types[n.Type]; ok {
-		n = named
-	}
+	n = w.names.follow(n)
 	switch v := v.(type) {
 	case nil:
 		w.out = append(w.out, "null"...)
 	case map[string]any:
-		if n = branchOf(n, "record", "map"); n.Type == "record" {
+		if n = w.recordOrMap(n, v); n.Type == "record" {
 			w.record(n, v)
 		} else {
 			w.mapping(n, v)
 		}
 	case []any:
-		w.array(branchOf(n, "array"), v)
+		w.array(w.branch(n, func(b *avro.SchemaNode) bool { return b.Type == "array" }), v)
 	case *big.Rat:
-		w.text(decimalText(v, decimalScale(n)))
+		w.text(decimalText(v, w.branch(n, func(b *avro.SchemaNode) bool { return b.LogicalType == "decimal" }).Scale))
 	case time.Time:
 		w.text(v.UTC().Format(time.RFC3339Nano))
 	case time.Duration:
@@ -142,21 +119,21 @@ func (w *jsonWriter) other(v any) {
 	w.out = append(w.out, b...)
 }
 
-// branchOf picks, where n is a union, its branch of one of the kinds.
-func branchOf(n *avro.SchemaNode, kinds ...string) *avro.SchemaNode {
+// branch picks, where n is a union, its first branch that fits.
+func (w *jsonWriter) branch(n *avro.SchemaNode, fits func(*avro.SchemaNode) bool) *avro.SchemaNode {
 	for i := range n.Branches {
-		if slices.Contains(kinds, n.Branches[i].Type) {
-			return &n.Branches[i]
+		if b := w.names.follow(&n.Branches[i]); fits(b) {
+			return b
 		}
 	}
 	return n
 }
 
-func decimalScale(n *avro.SchemaNode) int {
-	for i := range n.Branches {
-		if n.Branches[i].LogicalType == "decimal" {
-			return n.Branches[i].Scale
-		}
-	}
-	return n.Scale
+// recordOrMap is what v was decoded with: of several records the one that has
+// its fields.
+func (w *jsonWriter) recordOrMap(n *avro.SchemaNode, v map[string]any) *avro.SchemaNode {
+	return w.branch(n, func(b *avro.SchemaNode) bool {
+		return b.Type == "map" || b.Type == "record" && len(b.Fields) == len(v) &&
+			!slices.ContainsFunc(b.Fields, func(f avro.SchemaField) bool { _, ok := v[f.Name]; return !ok })
+	})
 }

@@ -17,6 +17,7 @@ type Reader struct {
 	name    string
 	resolve *avro.Schema
 	root    *avro.SchemaNode // of the reader's schema: what values look like
+	names   names
 }
 
 // NewReader parses a writer's schema. A record that is not compiled in is read
@@ -29,7 +30,7 @@ func NewReader(writer string) (*Reader, error) {
 	name := fullName(w.Root())
 	latest, err := Latest(name)
 	if err != nil {
-		return &Reader{name: name, resolve: w, root: w.Root()}, nil //nolint:nilerr // not compiled in is no error here
+		return newReader(name, w, w.Root()), nil //nolint:nilerr // not compiled in is no error here
 	}
 	r, err := avro.Parse(latest.Text)
 	if err != nil {
@@ -39,7 +40,11 @@ func NewReader(writer string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writer's schema of %s cannot be read with %s: %w", name, latest.Path, err)
 	}
-	return &Reader{name: name, resolve: resolved, root: r.Root()}, nil
+	return newReader(name, resolved, r.Root()), nil
+}
+
+func newReader(name string, resolve *avro.Schema, root *avro.SchemaNode) *Reader {
+	return &Reader{name: name, resolve: resolve, root: root, names: namesOf(root)}
 }
 
 // Name is the record's full name, "" for a schema that is no named type.
@@ -115,8 +120,7 @@ func (v *Value) json(masked bool) ([]byte, error) {
 	if err := v.Decode(&decoded); err != nil {
 		return nil, err
 	}
-	w := jsonWriter{masked: masked, types: map[string]*avro.SchemaNode{}}
-	w.learn(v.reader.root)
+	w := jsonWriter{masked: masked, names: v.reader.names}
 	w.value(v.reader.root, decoded)
 	return w.out, nil
 }
