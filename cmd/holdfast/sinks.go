@@ -73,6 +73,13 @@ func known() config.Known {
 	for _, t := range schemas.Topics() {
 		k.Topics[t.Name] = t.Record
 	}
+	k.Field = func(topic, path string) (string, []string) {
+		latest, err := schemas.Latest(k.Topics[topic])
+		if err != nil {
+			return "", nil
+		}
+		return schemas.TypeOf(latest.Text, path)
+	}
 	return k
 }
 

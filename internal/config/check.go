@@ -196,11 +196,7 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 		}
 		d.failOnce(path, "%s%s", notOneOf(d.shown(path, value), words), hint)
 	case *kind.Type:
-		example := ""
-		if shown, _ := d.schemaOf(cause.InstanceLocation, schema)["examples"].([]any); len(shown) > 0 {
-			example = fmt.Sprintf(" such as %v", shown[0])
-		}
-		d.failOnce(path, "must be %s%s, not %s", article(k.Want), example, article([]string{k.Got}))
+		d.failOnce(path, "%s", d.wrongType(path, value, k, d.schemaOf(cause.InstanceLocation, schema)))
 	case *kind.Pattern:
 		d.failOnce(path, "%s %s", d.shown(path, value), grammar(k.Want))
 	case *kind.Minimum:
@@ -214,6 +210,25 @@ func (d *document) report(cause *jsonschema.ValidationError, schema object) {
 	default:
 		d.failOnce(path, "%s", cause.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
 	}
+}
+
+// wrongType names the value too where that is no secret: a setting that is
+// neither free text nor a map of such.
+func (d *document) wrongType(path string, value any, k *kind.Type, schema object) string {
+	rule := "must be " + article(k.Want)
+	examples, _ := schema["examples"].([]any)
+	if len(examples) > 0 {
+		rule += fmt.Sprintf(" such as %v", examples[0])
+	}
+	whole := slices.Contains(k.Want, "integer")
+	if !whole || k.Got != "number" { // 1.5 is a number, and no whole one
+		rule += ", not " + article([]string{k.Got})
+	}
+	scalar := k.Got != "object" && k.Got != "array"
+	if scalar && (whole || len(examples) > 0 || slices.Contains(k.Want, "boolean")) {
+		rule = d.shown(path, value) + " " + rule
+	}
+	return rule
 }
 
 // allowed lists the keys that may stand in an object of the document.
@@ -309,7 +324,7 @@ func grammar(pattern string) string {
 	case ratePattern:
 		return errRate.Error()
 	case prefixPattern:
-		return "is no network such as 127.0.0.0/8 or fd00::/8"
+		return errNetwork.Error()
 	case tenantPattern:
 		return "must be header:NAME or field:PATH"
 	}

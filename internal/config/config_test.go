@@ -35,6 +35,13 @@ func known() config.Known {
 			"back":            {},
 		},
 		Topics: topics,
+		Field: func(topic, path string) (string, []string) {
+			latest, err := schemas.Latest(topics[topic])
+			if err != nil {
+				return "", nil
+			}
+			return schemas.TypeOf(latest.Text, path)
+		},
 	}
 }
 

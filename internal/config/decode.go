@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -64,6 +66,7 @@ func (d *document) decode(path string, values any, into any) {
 		MatchName:   func(key, field string) bool { return key == field },
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
 			mapstructure.StringToTimeDurationHookFunc(),
+			mapstructure.DecodeHookFuncType(network),
 			mapstructure.TextUnmarshallerHookFunc(),
 		),
 	})
@@ -82,6 +85,21 @@ func (d *document) decode(path string, values any, into any) {
 		}
 		d.failOnce(at, "%s", d.conceal(message1(e)))
 	}
+}
+
+var errNetwork = errors.New("is no network such as 127.0.0.0/8, fd00::/8, or 10.1.2.3/32 for one address")
+
+// network reads a prefix, with a better error than netip's.
+func network(_, to reflect.Type, value any) (any, error) {
+	text, ok := value.(string)
+	if !ok || to != reflect.TypeFor[netip.Prefix]() {
+		return value, nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q %w", text, errNetwork)
+	}
+	return p, nil
 }
 
 // message1 keeps a message on one line and without the value: what a scalar

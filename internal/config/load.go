@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+
+	"holdfast.internal/sinks"
 )
 
 // Known is what the program has compiled in.
@@ -17,6 +19,9 @@ type Known struct {
 	// Topics are the data topics that have a schema, and the full names of
 	// their records; nil compares nothing.
 	Topics map[string]string
+	// Field returns Avro's name for what a field of a topic's records is; "" if
+	// there is none, and the paths that may have been meant. nil compares nothing.
+	Field func(topic, path string) (name string, near []string)
 }
 
 // Transform says which records a processor reads and writes; a topic of
@@ -106,6 +111,9 @@ func (d *document) kind(path string, s *Sink, kinds map[string]Kind) {
 		s.Stale = k.Stale(own)
 	}
 	s.Stale = cmp.Or(s.Stale, StaleSend)
+	if f, ok := own.(interface{ Fields() []sinks.Field }); ok {
+		s.asks = f.Fields()
+	}
 }
 
 // relocate makes relative names of PEM files start at the configuration file.

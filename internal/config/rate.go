@@ -37,8 +37,11 @@ func (r Rate) PerSecond() float64 {
 	return r.Count / r.Per.Seconds()
 }
 
-// burst is what a second of the rate holds, at least one.
+// burst is what a second of the rate holds, at least one; 0 without a rate.
 func (r Rate) burst() int {
+	if r == (Rate{}) {
+		return 0
+	}
 	return int(min(max(1, math.Ceil(r.PerSecond())), 1_000_000))
 }
 

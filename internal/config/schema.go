@@ -22,7 +22,8 @@ type Kind struct {
 	// keys that a rule asks about follow in brackets: "version (key): must not be one
 	// of key"; it is not held against values that could not be read.
 	// It may have Endpoints() []string, the names that limits.endpoints may hold,
-	// and HearsDaily() bool, whether limits.daily means anything to it.
+	// HearsDaily() bool, whether limits.daily means anything to it, and Fields()
+	// []sinks.Field, the fields that its records must have.
 	Config func() any
 	// Stale is the default of stale, send or skip, by the kind's Config; nil is send.
 	Stale func(config any) string

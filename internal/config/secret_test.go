@@ -100,6 +100,8 @@ sinks:
 		head + "alerts: {slack: {url: [" + secret + "]}}",
 		head + "sinks:\n  - {name: s, kind: stripe, in: crm.invoice.v1, auth: {api_key: \"" + secret + "\\n\"}}",
 		head + "sinks:\n  - {name: s, kind: http, in: crm.invoice.v1, base_url: \"https://u:" + secret + "@h\"}",
+		head + "sinks:\n  - {name: s, kind: http, in: crm.invoice.v1, url: \"https://h/{${env:HOLDFAST_TEST_SECRET}}\", tenant: \"field:${env:HOLDFAST_TEST_SECRET}\"}",
+		head + "sinks:\n  - {name: s, kind: stripe, in: billing.invoice-command.v1, auth: " + secret + "}",
 		strings.Replace(head, "http://", "http://u:"+secret+"@", 1),
 	} {
 		_, err := config.Load(write(t, bad), known())

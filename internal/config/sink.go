@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"holdfast.internal/internal/record"
+	"holdfast.internal/sinks"
 )
 
 // Sink is one delivery: what every kind has in common. What the kind itself
@@ -43,13 +44,15 @@ type Sink struct {
 
 	// Section holds all keys of the sink, for its kind's own Config.
 	Section Section `yaml:"-"`
+
+	asks []sinks.Field // of its records, by its kind
 }
 
 // Limits protect the destination.
 type Limits struct {
 	// Rate is how many requests all replicas may make together, such as 25/s, 100/m or 5000/h; none by default.
 	Rate Rate `yaml:"rate"`
-	// Burst is how many requests may go at once after a pause; one second of the rate by default.
+	// Burst is how many requests may go at once after a pause; one second of the rate by default. Without a rate it means nothing, and is refused.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 	// Concurrency is how many attempts a worker has in flight at most.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
@@ -59,7 +62,7 @@ type Limits struct {
 	Endpoints map[string]EndpointLimits `yaml:"endpoints"`
 	// Daily obeys a quota that the vendor counts per day.
 	Daily Daily `yaml:"daily"`
-	// PerTenant limits each tenant besides.
+	// PerTenant limits each tenant besides; tenant says whose a record is.
 	PerTenant TenantLimits `yaml:"per_tenant"`
 	// MaxHold is the longest wait that a vendor may ask for.
 	MaxHold time.Duration `yaml:"max_hold"`
@@ -97,7 +100,7 @@ type Retry struct {
 	// Tiers are the delays, rising. Topics are named
 	// after them. [] sends every failure to the dead-letter topic.
 	Tiers []time.Duration `yaml:"tiers" jsonschema:"maxItems=16"`
-	// MaxAge ends the retries of a record that is throttled while others pass.
+	// MaxAge ends the retries of a record that is throttled while others pass. It is longer than all tiers together.
 	MaxAge time.Duration `yaml:"max_age"`
 }
 

@@ -59,6 +59,9 @@ func (v *validator) registry(r SchemaRegistry) {
 	case u.User != nil:
 		v.check("schema_registry.url", nil, "must hold no user or password: they belong under username and password")
 	}
+	if (r.Username == "") != (r.Password == "") {
+		v.check("schema_registry", []string{"schema_registry.username", "schema_registry.password"}, "username and password must be given together")
+	}
 	if !strings.HasSuffix(r.Compatibility, "_transitive") {
 		v.warn("schema_registry.compatibility", "%s is not transitive: records lie in retry and dead-letter topics for long, and a later version may no longer read them", r.Compatibility)
 	}

@@ -66,6 +66,7 @@ func (v *validator) cycles(list []Processor) {
 func (v *validator) sink(path string, s *Sink) {
 	v.readable(child(path, "in"), s.In)
 	v.tiers(child(path, "retry.tiers"), s.Retry.Tiers)
+	v.maxAge(child(path, "retry"), s.Retry)
 	for key, d := range map[string]time.Duration{
 		"timeout": s.Timeout, "limits.max_hold": s.Limits.MaxHold, "retry.max_age": s.Retry.MaxAge, "breaker.max_suspect": s.Breaker.MaxSuspect,
 	} {
@@ -91,6 +92,7 @@ func (v *validator) sink(path string, s *Sink) {
 		v.check(child(path, "on_tombstone"), nil, "delete is for tables; a sink of kind %s takes dead_letter or skip", s.Kind)
 	}
 	v.limits(child(path, "limits"), s)
+	v.fields(path, s)
 }
 
 // accounts refuses sinks that share a limit and disagree about it.
@@ -143,6 +145,19 @@ func (v *validator) tiers(path string, tiers []time.Duration) {
 			v.check(at, nil, "%s must be longer than the tier before it (%s)", topics.Tier(d), topics.Tier(before))
 		}
 		before = d
+	}
+}
+
+// maxAge is counted from the first failure: who waited for longer in the tiers
+// is a dead letter as soon as it is throttled.
+func (v *validator) maxAge(path string, r Retry) {
+	var all time.Duration
+	for _, d := range r.Tiers {
+		all += d
+	}
+	if r.MaxAge > 0 && r.MaxAge <= all && !v.isBroken(child(path, "tiers")) {
+		v.warn(child(path, "max_age"), "%s is not longer than the tiers together (%s): a record that is throttled after them is a dead letter at once",
+			topics.Tier(r.MaxAge), topics.Tier(all))
 	}
 }
 

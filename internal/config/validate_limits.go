@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
-// limits checks what only some kinds of sinks can keep.
+// limits checks that each limit means something, and what only some kinds of
+// sinks can keep.
 func (v *validator) limits(path string, s *Sink) {
+	v.rates(path, s)
 	k, ok := v.known.Sinks[s.Kind]
 	if !ok {
 		return
@@ -23,6 +25,32 @@ func (v *validator) limits(path string, s *Sink) {
 		}
 	}
 	v.daily(path, child(path, "daily"), s, k)
+}
+
+// rates refuses what would limit nothing, and warns of what cannot be reached.
+func (v *validator) rates(path string, s *Sink) {
+	l := s.Limits
+	v.burst(path, l.Rate, l.Burst)
+	v.burst(child(path, "per_tenant"), l.PerTenant.Rate, l.PerTenant.Burst)
+	if l.PerTenant != (TenantLimits{}) && s.Tenant == "" {
+		v.check(child(path, "per_tenant"), []string{child(parent(path), "tenant")}, "tenant must be given too: it says whose a record is")
+	}
+	v.reachable(child(path, "per_tenant.rate"), l.PerTenant.Rate, l.Rate)
+	for name, e := range l.Endpoints {
+		v.reachable(child(path, "endpoints."+name+".rate"), e.Rate, l.Rate)
+	}
+}
+
+func (v *validator) burst(path string, rate Rate, burst int) {
+	if burst > 0 && rate == (Rate{}) {
+		v.check(child(path, "burst"), []string{child(path, "rate")}, "%d means nothing without a rate: rate must be given too", burst)
+	}
+}
+
+func (v *validator) reachable(path string, rate, whole Rate) {
+	if most := whole.PerSecond(); most > 0 && rate.PerSecond() > most {
+		v.warn(path, "%s is never reached: limits.rate is %s for all together", rate, whole)
+	}
 }
 
 func (v *validator) daily(limits, path string, s *Sink, k Kind) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"holdfast.internal"
+	"holdfast.internal/sinks"
 )
 
 // Config is what a user writes for kind http.
@@ -40,7 +41,7 @@ type Config struct {
 type Auth struct {
 	// Bearer is a token, sent as Authorization: Bearer.
 	Bearer holdfast.Secret `yaml:"bearer"`
-	// Username is sent with password as Authorization: Basic.
+	// Username is sent with password as Authorization: Basic. Where one of them is empty, write header: Authorization.
 	Username string `yaml:"username"`
 	// Password is that of username.
 	Password holdfast.Secret `yaml:"password"`
@@ -68,6 +69,26 @@ func (c *Config) SetDefaults() {
 
 // HearsDaily says that answers are searched for the count of a daily quota.
 func (Config) HearsDaily() bool { return true }
+
+// Fields lists those that placeholders name.
+func (c Config) Fields() []sinks.Field {
+	t, err := c.target()
+	if err != nil {
+		return nil
+	}
+	var named []sinks.Field
+	for _, p := range t.parts {
+		if p.field == nil {
+			continue
+		}
+		f := sinks.Field{Key: "url", Path: strings.Join(p.field, "."), Types: plainTypes()}
+		if !strings.Contains(c.URL, "{"+f.Path+"}") {
+			f.Key = "base_url"
+		}
+		named = append(named, f)
+	}
+	return named
+}
 
 // Validate reports every broken rule by key, value and rule.
 func (c Config) Validate() error {
@@ -134,6 +155,9 @@ func (a Auth) validate() error {
 	}
 	if (a.Header == "") != (a.Value == "") {
 		errs = append(errs, errors.New("auth (auth.header, auth.value): header and value must be given together"))
+	}
+	if (a.Username == "") != (a.Password == "") {
+		errs = append(errs, errors.New("auth (auth.username, auth.password): username and password must be given together (where one is empty: header: Authorization, value: Basic ...)"))
 	}
 	if a.Header != "" && !httpguts.ValidHeaderFieldName(a.Header) {
 		errs = append(errs, fmt.Errorf("auth.header: %q must be a header name", a.Header))

@@ -152,6 +152,11 @@ func dig(fields map[string]any, path []string) any {
 	return value
 }
 
+// plainTypes are what [plain] can write, in Avro's names.
+func plainTypes() []string {
+	return []string{"string", "enum", "boolean", "int", "long", "decimal", "date", "timestamp-*", "local-timestamp-*"}
+}
+
 // plain writes a scalar as it stands in the JSON body.
 func plain(v any) (string, bool) {
 	switch v := v.(type) {

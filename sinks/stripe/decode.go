@@ -6,7 +6,20 @@ import (
 	"math/big"
 
 	"holdfast.internal"
+	"holdfast.internal/sinks"
 )
+
+// Fields lists those without which [decode] makes no invoice.
+func (Config) Fields() []sinks.Field {
+	text, whole := []string{"string", "enum"}, []string{"int", "long"}
+	return []sinks.Field{
+		{Path: "invoice_id", Types: text},
+		{Path: "currency", Types: text},
+		{Path: "days_until_due", Types: whole},
+		{Path: "customer.id", Types: text},
+		{Path: "lines[].amount", Types: []string{"decimal"}},
+	}
+}
 
 // decode reads a record of the shape of billing.InvoiceCommand by the names of
 // its fields, so that any record with these fields will do.

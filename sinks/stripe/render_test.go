@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast.internal"
+	"holdfast.internal/sinks/sinktest"
 )
 
 func TestFormIsEncodedAsStripesOwnClientsDo(t *testing.T) {
@@ -23,6 +24,40 @@ func TestFormIsEncodedAsStripesOwnClientsDo(t *testing.T) {
 		"&period[end]=2&period[start]=1&tax_rates[0]=t1&tax_rates[1]=t2"
 	if got := f.encode(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestFieldsAreThoseThatDecodeNeeds: what Fields lists must be there, and
+// nothing else must.
+func TestFieldsAreThoseThatDecodeNeeds(t *testing.T) {
+	t.Parallel()
+	whole := func() (fields, customer, line map[string]any) {
+		customer = map[string]any{"id": "c", "name": "n", "email": "e", "phone": "p"}
+		line = map[string]any{"amount": big.NewRat(1, 1), "description": "d"}
+		return map[string]any{
+			"invoice_id": "i", "currency": "EUR", "days_until_due": int32(1), "description": "d", "customer": customer, "lines": []any{line},
+		}, customer, line
+	}
+	needed := map[string]bool{}
+	for _, f := range (Config{}).Fields() {
+		needed[f.Path] = true
+	}
+	fields, customer, line := whole()
+	for prefix, of := range map[string]map[string]any{"": fields, "customer.": customer, "lines[].": line} {
+		for name := range of {
+			if name == "customer" || name == "lines" { // their fields are listed
+				continue
+			}
+			without, c, l := whole()
+			delete(map[string]map[string]any{"": without, "customer.": c, "lines[].": l}[prefix], name)
+			if _, err := decode(sinktest.Value{Record: without}); (err != nil) != needed[prefix+name] {
+				t.Errorf("without %s%s: %v, and Fields lists it: %v", prefix, name, err, needed[prefix+name])
+			}
+			delete(needed, prefix+name)
+		}
+	}
+	if len(needed) > 0 {
+		t.Errorf("no such fields: %v", needed)
 	}
 }
 

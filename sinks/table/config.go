@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast.internal"
+	"holdfast.internal/sinks"
 )
 
 // Config is what a user writes for kind table.
@@ -43,6 +44,19 @@ const (
 func (c *Config) SetDefaults() {
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.OnTombstone = cmp.Or(c.OnTombstone, "dead_letter")
+}
+
+// Fields lists those that are in key and version: a record without one of them
+// makes no row.
+func (c Config) Fields() []sinks.Field {
+	var named []sinks.Field
+	for i, column := range c.Key {
+		named = append(named, sinks.Field{Key: fmt.Sprintf("key[%d]", i), Path: column})
+	}
+	if c.Version != "" {
+		named = append(named, sinks.Field{Key: "version", Path: c.Version})
+	}
+	return named
 }
 
 // Validate reports every broken rule by key, value and rule.
