@@ -70,17 +70,23 @@ func sinkList(ctx context.Context, g *globals) error {
 type resumeResult struct {
 	Job  string `json:"job"`
 	Sink string `json:"sink"`
-	// Held is what held it when it was told to go on; "" for nothing.
-	Held    string `json:"held"`
-	Workers int    `json:"workers"` // that hear it
+	// Held is what held it when it was told to go on; "" for nothing. Endpoint is
+	// the one that is throttled alone, or beside that; "" for none.
+	Held     string `json:"held"`
+	Endpoint string `json:"endpoint"`
+	Workers  int    `json:"workers"` // that hear it
 
 	throttled bool // ended too
 }
 
 // String says what came of it.
 func (r resumeResult) String() string {
-	if r.Held == string(sinkstate.Throttled) && !r.throttled {
-		return fmt.Sprintf("%s: %s stays throttled until the vendor's time is over; --throttled ends that too", r.Job, r.Sink)
+	stays := "%s: %s stays throttled until the vendor's time is over; --throttled ends that too"
+	switch {
+	case r.Held == string(sinkstate.Throttled) && !r.throttled:
+		return fmt.Sprintf(stays, r.Job, r.Sink)
+	case r.Held == lookup.HeldEndpoint && !r.throttled:
+		return fmt.Sprintf(stays, r.Job, r.Endpoint+" of "+r.Sink)
 	}
 	return fmt.Sprintf("%s: %s was told to go on", r.Job, r.Sink)
 }
@@ -140,7 +146,7 @@ func sinkResume(ctx context.Context, g *globals, name string, job dlq.Job, throt
 			return err
 		}
 	}
-	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Workers: now.Workers, throttled: throttled}
+	r := resumeResult{Job: job.ID, Sink: name, Held: now.Held, Endpoint: now.Endpoint, Workers: now.Workers, throttled: throttled}
 	return one(g, r, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, r)
 		return err
@@ -175,10 +181,8 @@ func explainHold(g *globals, s lookup.Standing, throttled bool) {
 		g.note("no worker of %s is running: nobody hears it, and a worker that starts is held by what its vendor asked for alone", s.Sink)
 	case s.Held == "" && s.Next == "":
 		g.note("nothing holds %s, as far as its workers told", s.Sink)
-	case s.Held == string(sinkstate.Throttled) && !throttled:
+	case (s.Held == string(sinkstate.Throttled) || s.Held == lookup.HeldEndpoint) && !throttled:
 		g.note("%s: %s; that is the vendor's wish, which --throttled overrules", s.Sink, s.Next)
-	case throttled && s.Endpoint != "":
-		g.note("%s: %s", s.Sink, s.Next)
 	case s.Held == "" && s.Breaker != nil && *s.Breaker == "closed":
 		g.note("%s: %s; a resume changes nothing about that", s.Sink, s.Next)
 	case s.Held == "":

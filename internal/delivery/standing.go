@@ -10,7 +10,7 @@ import (
 	"holdfast.internal/internal/sinkstate"
 )
 
-// shortHold is not worth telling: such waits end before anybody has read of them.
+// shortHold is not worth telling: such holds end before anybody has read of them.
 const shortHold = 2 * time.Second
 
 // Standing says how the sink stands, as far as this worker knows.
@@ -77,7 +77,7 @@ func (s *scheduler) standing(now time.Time) sinkstate.State {
 		st.Tenants = tenants
 	}
 	st.Waits = s.awaits.now(now)
-	if s.hold.until.Sub(now) > shortHold {
+	if s.hold.lasts(now) {
 		st.Held, st.Until, st.Tenants = s.hold.why, inJSON(s.hold.until), 0
 	}
 	if s.letters.held {
@@ -98,7 +98,7 @@ func (s *scheduler) addTenant(st *sinkstate.State, tn *tenant, now time.Time) bo
 			st.ProbeAt = at
 		}
 	}
-	if tn.hold.until.Sub(now) > shortHold {
+	if tn.hold.lasts(now) {
 		waits = true
 		if at := inJSON(tn.hold.until); at.After(st.Until) {
 			st.Held, st.Until = tn.hold.why, at
@@ -110,7 +110,7 @@ func (s *scheduler) addTenant(st *sinkstate.State, tn *tenant, now time.Time) bo
 // addEndpoints adds the one that is held longest.
 func addEndpoints(st *sinkstate.State, tn *tenant, now time.Time) {
 	for name, e := range tn.endpoints {
-		if at := inJSON(e.hold.until); e.hold.until.Sub(now) > shortHold && (at.After(st.FreeAt) || at.Equal(st.FreeAt) && name < st.Endpoint) {
+		if at := inJSON(e.hold.until); e.hold.lasts(now) && (at.After(st.FreeAt) || at.Equal(st.FreeAt) && name < st.Endpoint) {
 			st.Endpoint, st.FreeAt = name, at
 		}
 	}

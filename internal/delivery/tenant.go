@@ -96,6 +96,7 @@ func (t *tenant) allowed(now time.Time, scarce []*quota.Bucket) (ok bool, wait t
 // hold keeps a sink or a tenant from sending until a time. A later time wins; a
 // shorter wait never cuts a longer one.
 type hold struct {
+	since  time.Time // when it began; one that follows before its end is part of it
 	until  time.Time
 	why    sinkstate.Hold
 	streak int           // holds in a row without a delivery between them
@@ -131,6 +132,7 @@ func (h *hold) backoff(found rate.Limit) time.Duration {
 func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	if !h.until.After(now) {
 		h.streak++
+		h.since = now
 	}
 	if t.After(h.until) {
 		h.until, h.why = t, why
@@ -143,6 +145,11 @@ func (h *hold) extend(now, t time.Time, why sinkstate.Hold) (tell bool) {
 	h.span = span
 	h.told = h.until
 	return true
+}
+
+// lasts reports whether it holds, and is worth telling: to its very end.
+func (h *hold) lasts(now time.Time) bool {
+	return h.until.After(now) && h.until.Sub(h.since) > shortHold
 }
 
 // lift ends a hold for refused credentials, or for a throttle if that is to be

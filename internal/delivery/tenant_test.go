@@ -71,3 +71,34 @@ func TestAHoldThatGrowsIsTold(t *testing.T) {
 		t.Errorf("told of %v, want %v", told, want)
 	}
 }
+
+// TestAHoldLastsToItsEnd: people read of a hold that is long until it is over,
+// and of none that is short, however many there are.
+func TestAHoldLastsToItsEnd(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(0, 0)
+	for name, c := range map[string]struct {
+		holds    map[time.Duration]time.Duration // by when it is asked for
+		from, to time.Duration                   // when it is told; equal for never
+	}{
+		"a long one":                         {map[time.Duration]time.Duration{0: time.Minute}, 0, time.Minute},
+		"a short one":                        {map[time.Duration]time.Duration{0: 2 * time.Second}, 0, 0},
+		"a short one that becomes long":      {map[time.Duration]time.Duration{0: time.Second, 500 * time.Millisecond: 3 * time.Second}, 500 * time.Millisecond, 3500 * time.Millisecond},
+		"a long one, and a short one in it":  {map[time.Duration]time.Duration{0: time.Minute, time.Second: time.Second}, 0, time.Minute},
+		"a long one, and a short one behind": {map[time.Duration]time.Duration{0: time.Minute, time.Minute: time.Second}, 0, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var h hold
+			for at := time.Duration(0); at < 2*time.Minute; at += 100 * time.Millisecond {
+				now := start.Add(at)
+				if wait := c.holds[at]; wait > 0 {
+					h.extend(now, now.Add(wait), sinkstate.Throttled)
+				}
+				if told := h.lasts(now); told != (at >= c.from && at < c.to) {
+					t.Fatalf("after %s: told is %v", at, told)
+				}
+			}
+		})
+	}
+}

@@ -39,12 +39,13 @@ type Lag struct {
 	// Breaker is closed, half_open or open, as the running workers say; null
 	// where none does.
 	Breaker *string `json:"breaker"`
-	// Held, NextAt, Next, Endpoint and Waits are those of [Standing].
-	Held     string     `json:"held"`
-	NextAt   *time.Time `json:"next_at"`
-	Next     string     `json:"next"`
-	Endpoint string     `json:"endpoint"`
-	Waits    string     `json:"waits"`
+	// Held, NextAt, Next, Endpoint, EndpointUntil and Waits are those of [Standing].
+	Held          string     `json:"held"`
+	NextAt        *time.Time `json:"next_at"`
+	Next          string     `json:"next"`
+	Endpoint      string     `json:"endpoint"`
+	EndpointUntil *time.Time `json:"endpoint_until"`
+	Waits         string     `json:"waits"`
 	// Partial says which counts are estimates from offsets, and why; "" if none is.
 	Partial string `json:"partial"`
 }
@@ -95,7 +96,8 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 		}
 		lag.Kind, lag.Sink = OfSink, t.Name
 		st := l.standing(t, states, lag.Workers)
-		lag.Breaker, lag.Held, lag.NextAt, lag.Next, lag.Endpoint, lag.Waits = st.Breaker, st.Held, st.NextAt, st.Next, st.Endpoint, st.Waits
+		lag.Breaker, lag.Held, lag.NextAt, lag.Next, lag.Waits = st.Breaker, st.Held, st.NextAt, st.Next, st.Waits
+		lag.Endpoint, lag.EndpointUntil = st.Endpoint, st.EndpointUntil
 		sinks = append(sinks, lag)
 	}
 	return append(sinks, processors...), nil

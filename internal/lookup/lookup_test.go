@@ -417,6 +417,22 @@ func TestLagShowsHowTheSinkStands(t *testing.T) {
 	if len(all) != 1 || all[0].Sink != b.sink.Name || all[0].Held != "mapping" || all[0].Workers != 0 {
 		t.Errorf("standings: %+v", all)
 	}
+	held.Endpoint, held.FreeAt = "orders.create", probe.Add(time.Hour)
+	if l := say(held); l.Held != "mapping" || !l.NextAt.Equal(probe) || l.Endpoint != "orders.create" || l.EndpointUntil == nil || !l.EndpointUntil.Equal(held.FreeAt) {
+		t.Errorf("held, and an endpoint besides: %+v", l)
+	}
+	endpoint := sinkstate.State{Breaker: sinkstate.Closed, Endpoint: "orders.create", FreeAt: probe, At: b.now}
+	if l := say(endpoint); l.Held != lookup.HeldEndpoint || l.Next != "orders.create throttled, goes on in 40s" || !l.NextAt.Equal(probe) || !l.EndpointUntil.Equal(probe) {
+		t.Errorf("an endpoint alone: %+v", l)
+	}
+	b.now = probe.Add(-10 * time.Millisecond)
+	if l := say(endpoint); l.Held != lookup.HeldEndpoint || l.Next == "" {
+		t.Errorf("an endpoint, just before its end: %+v", l)
+	}
+	b.now = probe
+	if l := say(endpoint); l.Held != "" || l.Endpoint != "" || l.EndpointUntil != nil || l.NextAt != nil {
+		t.Errorf("an endpoint, at its end: %+v", l)
+	}
 }
 
 // A sink that starts at the end of its source has nothing to do with what lay

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,7 +16,8 @@ type Standing struct {
 	// Breaker is closed, half_open or open, as the running workers say; null
 	// where none does.
 	Breaker *string `json:"breaker"`
-	// Held is throttled, unauthorized or mapping; "" where nothing is held.
+	// Held is throttled, unauthorized or mapping; endpoint where Endpoint alone
+	// is throttled and all else goes on; "" where nothing is held.
 	Held string `json:"held"`
 	// NextAt is when the hold ends, or one record is tried, or the endpoint is
 	// free again, the first of these that there is; null for none.
@@ -25,9 +27,14 @@ type Standing struct {
 	Tenants int `json:"tenants"`
 	// Endpoint is one that is throttled beside what Held says; "" for none.
 	Endpoint string `json:"endpoint"`
+	// EndpointUntil is when it is free again; null for none.
+	EndpointUntil *time.Time `json:"endpoint_until"`
 	// Waits is schema or registry, where some records cannot be read yet; "" where all can.
 	Waits string `json:"waits"`
 }
+
+// HeldEndpoint is what Held is of a sink that is held at one endpoint alone.
+const HeldEndpoint = "endpoint"
 
 // Standings tells of every sink, in the order of the configuration.
 func (l *Lookup) Standings(ctx context.Context) ([]Standing, error) {
@@ -58,14 +65,17 @@ func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, membe
 	}
 	st.Breaker = new(string(s.Breaker))
 	st.Held, st.Tenants, st.Waits, st.Next = string(s.Held), s.Tenants, string(s.Waits), s.Next(l.now())
-	st.Endpoint = s.Endpoint
+	if s.Endpoint != "" {
+		st.Endpoint, st.EndpointUntil = s.Endpoint, moment(s.FreeAt)
+		st.Held = cmp.Or(st.Held, HeldEndpoint)
+	}
 	switch {
 	case s.Held != sinkstate.NotHeld:
 		st.NextAt = moment(s.Until)
 	case s.Breaker == sinkstate.Open:
 		st.NextAt = moment(s.ProbeAt)
 	case s.Endpoint != "":
-		st.NextAt = moment(s.FreeAt)
+		st.NextAt = st.EndpointUntil
 	}
 	return st
 }
