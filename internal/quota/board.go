@@ -8,13 +8,15 @@ import (
 // board is what everybody demanded last. Demands older than a term are
 // forgotten: a share that answers one has ended.
 type board struct {
-	term time.Duration
-	last map[string]posted
+	term    time.Duration
+	horizon int64 // what stands before it is older, whenever it was read
+	last    map[string]posted
 }
 
 // posted is the last demand of a process.
 type posted struct {
 	seq    uint64
+	at     int64
 	read   time.Time
 	limits map[string]want
 }
@@ -28,9 +30,12 @@ type standing struct {
 
 func newBoard(term time.Duration) *board { return &board{term: term, last: map[string]posted{}} }
 
-func (b *board) post(now time.Time, from string, d *demand) {
+// post notes a demand. A process that was started again under its name asks
+// in the place of the one before it, which was killed; what that one holds is
+// another matter.
+func (b *board) post(now time.Time, offset int64, from string, d *demand) {
 	for id, p := range b.last {
-		if !b.fresh(now, p) {
+		if !b.fresh(now, p) || id != from && sameName(id, from) {
 			delete(b.last, id)
 		}
 	}
@@ -38,14 +43,16 @@ func (b *board) post(now time.Time, from string, d *demand) {
 		delete(b.last, from)
 		return
 	}
-	p := posted{seq: d.Seq, read: now, limits: make(map[string]want, len(d.Limits))}
+	p := posted{seq: d.Seq, at: offset, read: now, limits: make(map[string]want, len(d.Limits))}
 	for _, w := range d.Limits {
 		p.limits[w.Limit] = w
 	}
 	b.last[from] = p
 }
 
-func (b *board) fresh(now time.Time, p posted) bool { return now.Sub(p.read) < b.term }
+func (b *board) fresh(now time.Time, p posted) bool {
+	return now.Sub(p.read) < b.term && p.at >= b.horizon
+}
 
 // limits are the names of all limits that somebody has, sorted.
 func (b *board) limits(now time.Time) []string {

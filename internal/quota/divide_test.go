@@ -93,26 +93,26 @@ func TestLedger(t *testing.T) {
 		want  float64
 	}{
 		"nothing heard":              {func(*ledger) {}, 1},
-		"an ack of the larger share": {func(l *ledger) { l.ack("a", 1) }, 1},
-		"an ack of an unknown round": {func(l *ledger) { l.ack("a", 7) }, 1},
-		"an ack of the smaller":      {func(l *ledger) { l.ack("a", 2) }, 49.5},
+		"an ack of the larger share": {func(l *ledger) { l.ack("a", ruling{"g", 1}) }, 1},
+		"an ack of an unknown round": {func(l *ledger) { l.ack("a", ruling{"g", 7}) }, 1},
+		"an ack of the smaller":      {func(l *ledger) { l.ack("a", ruling{"g", 2}) }, 49.5},
 		"it has left":                {func(l *ledger) { l.gone("a") }, 49.5},
 		"its term has ended":         {func(l *ledger) { l.expire(now.Add(Term)) }, 49.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLedger()
-			l.grant(total, divide(total, askersOf(100)), 1, until) // w0
+			l.grant(total, divide(total, askersOf(100)), ruling{"g", 1}, until) // w0
 			l.held["a"] = l.held["w0"]
 			delete(l.held, "w0")
 			l.held["a"][0].until = until["a"]
 			half := map[string]share{"a": {Rate: 49.5, Burst: 49}, "b": {Rate: 49.5, Burst: 49}}
-			if got := l.grant(total, half, 2, until); math.Abs(got["b"].Rate-1) > 1e-9 || got["b"].Burst < 1-1e-9 || got["a"] != half["a"] {
+			if got := l.grant(total, half, ruling{"g", 2}, until); math.Abs(got["b"].Rate-1) > 1e-9 || got["b"].Burst < 1-1e-9 || got["a"] != half["a"] {
 				t.Fatalf("in the first round %v", got)
 			}
 			c.letGo(l)
 			later := map[string]time.Time{"b": now.Add(2 * Term)}
-			if got := l.grant(total, map[string]share{"b": half["b"]}, 3, later); math.Abs(got["b"].Rate-c.want) > 1e-9 {
+			if got := l.grant(total, map[string]share{"b": half["b"]}, ruling{"g", 3}, later); math.Abs(got["b"].Rate-c.want) > 1e-9 {
 				t.Errorf("then %v, want %v", got["b"].Rate, c.want)
 			}
 		})
@@ -133,10 +133,10 @@ func TestLedgerNeverPromisesTwice(t *testing.T) {
 				for _, a := range askersOf(wants...) {
 					until[a.id] = now.Add(time.Duration(rapid.IntRange(0, int(Term.Milliseconds())).Draw(t, "ms")) * time.Millisecond)
 				}
-				l.grant(total, divide(total, askersOf(wants...)), round, until)
+				l.grant(total, divide(total, askersOf(wants...)), ruling{"g", round}, until)
 			},
 			"ack": func(t *rapid.T) {
-				l.ack(fmt.Sprintf("w%d", rapid.IntRange(0, 4).Draw(t, "who")), uint64(rapid.IntRange(0, int(round)).Draw(t, "round")))
+				l.ack(fmt.Sprintf("w%d", rapid.IntRange(0, 4).Draw(t, "who")), ruling{"g", uint64(rapid.IntRange(0, int(round)).Draw(t, "round"))})
 			},
 			"time": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond)

@@ -24,10 +24,11 @@
 //  2. What the granter takes away is free for others when the holder's next
 //     demand says that it runs on the smaller share, or when the larger one
 //     has ended. A round that is lost frees nothing.
-//  3. Who becomes the granter writes a claim and grants nothing until one
-//     term after it has read that claim back. A granter that reads somebody
-//     else's claim stops. So every share of the old one answers a demand that
-//     stands before the claim, and has ended.
+//  3. Who becomes the granter writes a claim and grants nothing until it has
+//     read that back and knows what was promised before, or else until one term
+//     later, when all that has ended. A granter that reads somebody else's
+//     claim stops. So every share of the old one answers a demand, and stands
+//     in a round, before the claim.
 //  4. While no granter writes anything for a whole term, every share has
 //     ended. A process then marks its demands as static; once it has read
 //     such a demand back it may use the fraction of the limit that its source
@@ -40,10 +41,15 @@
 //     basis and itself; a static demand is void if a claim or a round does.
 //     All readers see the same order, so all agree.
 //
+// What was promised is known to who has read all rounds of the last term, see
+// below, and no static demand among them. Each share in them counts as
+// promised, whether its round counts or not, until one term after it was read,
+// or until its holder says that it runs on a later one, or has left.
+//
 // Hence a static share and a granted one never live together: if the round
 // comes first in the log, static shares begin a term after it was read; if
 // the static demand comes first, a round that counts was decided a term after
-// that was read.
+// that was read, or is known to have been.
 //
 // The end of a share is checked when a token is taken, so a process that was
 // stopped for a while finds its share ended. Tokens that are taken before
@@ -57,6 +63,18 @@
 // no static one either, because it cannot know what others were granted. It
 // sends nothing then, which costs little: its records come from the same
 // broker.
+//
+// # How a process knows that it has read a term
+//
+// A new granter may be a new process, which reads the last seconds of the log
+// at its start and cannot tell how old they are: it would have to believe
+// another's clock. So each record carries a horizon, the offset that its writer
+// had read up to more than a term before it wrote, by its own clocks, of which
+// the one is believed that saw less time pass. What
+// stands before a horizon was written more than a term ago, whoever says so and
+// whenever it is read: no live share answers a demand there. Who has read
+// everything from some horizon on knows all live shares. The timestamps by which
+// the start is found may be wrong: then too little is read, and rule 3 waits.
 //
 // # Bursts that are too small to divide
 //
@@ -76,6 +94,7 @@
 //	message.go   the records of the topic
 //	order.go     which of them count
 //	board.go     what everybody demanded last
+//	past.go      what was granted in the last term, and that it is all
 //	peer.go      one process: demands, leases
 //	granter.go   the process that grants
 //	ledger.go    what it has promised

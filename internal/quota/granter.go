@@ -40,6 +40,10 @@ type granted struct {
 	climb  climb
 }
 
+func newGranted(l *ledger) *granted {
+	return &granted{ledger: l, told: map[string]told{}, heard: map[string]tally{}}
+}
+
 // told is what a holder was granted last.
 type told struct {
 	seq   uint64
@@ -54,19 +58,35 @@ func (g *granter) own(owner bool) {
 	g.owner, g.reigns, g.claimAt = owner, false, time.Time{}
 }
 
-// read takes in a record that counts.
-func (g *granter) read(now time.Time, m *message) {
+// read takes in a record that counts. It reports whether a reign begins with
+// it: nothing is granted for a term then, unless the granter inherits.
+func (g *granter) read(now time.Time, m *message) (begins bool) {
 	switch {
+	case m.Claim && m.From == g.id && g.reigns: // once more: it was written twice
 	case m.Claim:
 		// Whoever lost a claim to another claims again only after a term: an
 		// owner that is none any more learns of it in that time.
 		g.reigns = g.owner && m.From == g.id
 		g.claimAt = now.Add(counted(g.term))
 		g.wait(now)
+		return g.reigns
 	case m.Demand != nil && m.Demand.Static:
 		g.wait(now)
 	case m.Demand != nil:
 		g.demand(m.From, m.Demand)
+	}
+	return false
+}
+
+// inherit begins a reign with what all others may hold, so that it need not
+// wait for the end of that.
+func (g *granter) inherit(now time.Time, held map[string]*ledger, b *board) {
+	g.from = now
+	for name, l := range held {
+		for id, s := range b.askers(now, name) {
+			l.ack(id, ruling{s.By, s.Ack})
+		}
+		g.limits[name] = newGranted(l)
 	}
 }
 
@@ -85,8 +105,8 @@ func (g *granter) demand(from string, d *demand) {
 		}
 	}
 	for _, w := range d.Limits {
-		if l := g.limits[w.Limit]; l != nil && w.By == g.id {
-			l.ledger.ack(from, w.Ack)
+		if l := g.limits[w.Limit]; l != nil {
+			l.ledger.ack(from, ruling{w.By, w.Ack})
 		}
 	}
 }
@@ -133,7 +153,7 @@ func (g *granter) forget(now time.Time, names []string) {
 func (g *granter) divide(now time.Time, name string, b *board) []grant {
 	l := g.limits[name]
 	if l == nil {
-		l = &granted{ledger: newLedger(), told: map[string]told{}, heard: map[string]tally{}}
+		l = newGranted(newLedger())
 		g.limits[name] = l
 	}
 	l.ledger.expire(now)
@@ -148,14 +168,15 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 		askers = append(askers, asker{id: id, want: min(s.Want, total.Rate), need: min(s.Need, total.Burst)})
 	}
 	slices.SortFunc(askers, func(a, b asker) int { return cmp.Compare(a.id, b.id) })
-	parts := divide(total, l.slots.turns(now, total, askers))
+	turn := l.slots.turns(now, total, askers)
+	parts := divide(l.within(total, standing, turn), turn)
 	for _, a := range askers {
 		if _, ok := parts[a.id]; !ok {
 			parts[a.id] = share{}
 		}
 	}
 	maps.DeleteFunc(l.told, func(id string, _ told) bool { _, asks := seqs[id]; return !asks })
-	given := l.ledger.grant(total, parts, g.round, until)
+	given := l.ledger.grant(total, parts, ruling{g.id, g.round}, until)
 	l.slots.granted(now, parts, given)
 	var grants []grant
 	for _, a := range askers {
@@ -167,6 +188,17 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 		grants = append(grants, grant{To: a.id, Seq: t.seq, Limit: name, Share: t.share, Ceiling: ceiling, Noise: l.climb.noise})
 	}
 	return grants
+}
+
+// within is what those whose turn it is may divide: not what somebody holds
+// who asks no more, because he was killed. Else they would keep all of theirs,
+// and who comes in his place have nothing until his share has ended.
+func (l *granted) within(total share, asking map[string]standing, turn []asker) share {
+	rest := total.minus(l.ledger.apart(asking))
+	if rest.none() || !fits(rest, turn) {
+		return total
+	}
+	return rest
 }
 
 // ceiling is what the vendor's answers to all leave of the limit, in tokens per

@@ -19,3 +19,9 @@ func (l lease) live(now time.Time) bool {
 func age(t, now time.Time) time.Duration {
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
+
+// ageAtLeast is how much time has surely passed since t: the clock that saw
+// less is believed.
+func ageAtLeast(t, now time.Time) time.Duration {
+	return min(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}

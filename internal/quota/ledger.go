@@ -8,8 +8,14 @@ import (
 // promise is a share that its holder may be using until then.
 type promise struct {
 	share share
-	round uint64
+	by    ruling
 	until time.Time
+}
+
+// ruling is one round of one granter.
+type ruling struct {
+	from string
+	n    uint64
 }
 
 // ledger is what of one limit has been promised. A holder may use any of its
@@ -25,10 +31,14 @@ func (l *ledger) expire(now time.Time) {
 	}
 }
 
-// ack forgets what a holder has given up: it runs on the share of that round.
-func (l *ledger) ack(id string, round uint64) {
-	if slices.ContainsFunc(l.held[id], func(p promise) bool { return p.round == round }) {
-		l.keep(id, func(p promise) bool { return p.round >= round })
+// promise notes one more, which comes after all others of its holder.
+func (l *ledger) promise(id string, p promise) { l.held[id] = append(l.held[id], p) }
+
+// ack forgets what a holder has given up: it runs on the share of that round,
+// and reads none that came before.
+func (l *ledger) ack(id string, by ruling) {
+	if i := slices.IndexFunc(l.held[id], func(p promise) bool { return p.by == by }); i > 0 {
+		l.held[id] = l.held[id][i:]
 	}
 }
 
@@ -60,9 +70,20 @@ func (l *ledger) promised() share {
 	return sum
 }
 
+// apart is what those may be using who are not among some.
+func (l *ledger) apart(from map[string]standing) share {
+	var sum share
+	for id := range l.held {
+		if _, among := from[id]; !among {
+			sum = sum.plus(l.most(id))
+		}
+	}
+	return sum
+}
+
 // grant promises parts of total, and returns what it promised. Who is to have
 // less gets that; who is to have more gets as much of it as nobody holds.
-func (l *ledger) grant(total share, parts map[string]share, round uint64, until map[string]time.Time) map[string]share {
+func (l *ledger) grant(total share, parts map[string]share, by ruling, until map[string]time.Time) map[string]share {
 	free := total.minus(l.promised())
 	var growth share
 	for id, part := range parts {
@@ -78,11 +99,11 @@ func (l *ledger) grant(total share, parts map[string]share, round uint64, until 
 		})
 	}
 	for id, s := range given {
-		p := promise{share: s, round: round, until: until[id]}
+		p := promise{share: s, by: by, until: until[id]}
 		if n := len(l.held[id]); n > 0 && l.held[id][n-1].same(p) {
 			continue
 		}
-		l.held[id] = append(l.held[id], p)
+		l.promise(id, p)
 	}
 	return given
 }

@@ -11,6 +11,9 @@ type message struct {
 	// Basis is the last offset that the writer had read when it decided on
 	// this; -1 for none.
 	Basis int64 `json:"basis"`
+	// Horizon: what stands before it the writer had read more than a term
+	// before it decided on this; 0 for nothing.
+	Horizon int64 `json:"horizon,omitempty"`
 	// Claim: the writer is the granter from here on.
 	Claim bool `json:"claim,omitempty"`
 	// Demand is of one process.

@@ -3,6 +3,7 @@ package quota
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ type plan struct {
 	loads   []float64
 	costs   []float64
 	drops   float64
+	blind   bool    // processes read little of the log when they start
 	takes   float64 // part of the limit that the vendor takes, and says no number; 0 for all
 	mishaps []mishap
 }
@@ -91,10 +93,31 @@ func drawStall(p picker) plan {
 	return out
 }
 
+// drawRestarts is a plan in which processes are killed and started again under
+// their names, the granter most of all, while others read and write late.
+func drawRestarts(p picker) plan {
+	ms := func(name string, from, to int) time.Duration {
+		return time.Duration(from+p.pick(name, to-from)) * time.Millisecond
+	}
+	out := plan{
+		seed: uint64(p.pick("seed", 1<<30)), limit: Limit{Name: "account", Rate: 25, Burst: []int{2, 10, 25}[p.pick("burst", 3)]},
+		drops: []float64{0, 0, 0.05}[p.pick("drops", 3)], blind: p.pick("blind", 2) == 1,
+	}
+	for range 3 + p.pick("processes", 2) {
+		out.loads = append(out.loads, []float64{1, 12, 50}[p.pick("load", 3)])
+		out.costs = append(out.costs, 1)
+	}
+	for at := ms("first", 4000, 12_000); at < planLasts; at += ms("next", 100, 6000) {
+		kind := []string{"restart", "restart granter", "restart granter", "late reads", "late writes", "late granter", "stop", "owner", "load"}[p.pick("kind", 9)]
+		out.mishaps = append(out.mishaps, mishap{at: at, kind: kind, who: p.pick("who", 5), d: ms("for", 0, 1600)})
+	}
+	return out
+}
+
 // run plays a plan and returns what went wrong.
 func (pl plan) run(bug func(*process, *message)) (*sim, error) {
 	s := newSim(pl.seed, pl.limit)
-	s.drops, s.bug = pl.drops, bug
+	s.drops, s.bug, s.shortSight = pl.drops, bug, pl.blind
 	if pl.takes > 0 {
 		s.takes = rate.NewLimiter(pl.limit.Rate*rate.Limit(pl.takes), 1)
 	}
@@ -116,12 +139,23 @@ func (pl plan) run(bug func(*process, *message)) (*sim, error) {
 }
 
 func (s *sim) befall(m mishap) {
-	p := s.peers[m.who%len(s.peers)]
+	present := slices.DeleteFunc(slices.Clone(s.peers), func(p *process) bool { return p.replaced })
+	p := present[m.who%len(present)]
 	switch m.kind {
 	case "kill":
 		s.kill(p)
 	case "stop":
 		s.stop(p, m.d)
+	case "restart":
+		if !p.dead {
+			s.kill(p)
+			p.backAt = s.now + m.d
+		}
+	case "restart granter":
+		if s.owner != nil && !s.owner.dead {
+			s.kill(s.owner)
+			s.owner.backAt = s.now + m.d
+		}
 	case "stop granter":
 		if s.owner != nil {
 			s.stop(s.owner, m.d)
@@ -157,7 +191,7 @@ func (s *sim) befall(m mishap) {
 func TestNothingOvershoots(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		draw := rapid.SampledFrom([]func(picker) plan{drawPlan, drawStall}).Draw(t, "kind of plan")
+		draw := rapid.SampledFrom([]func(picker) plan{drawPlan, drawStall, drawRestarts}).Draw(t, "kind of plan")
 		pl := draw(rapidly{t})
 		pl.takes = rapid.SampledFrom([]float64{0, 0, 0.5, 0.1}).Draw(t, "takes")
 		if _, err := pl.run(nil); err != nil {
@@ -181,6 +215,26 @@ func TestTheModelFindsBugs(t *testing.T) {
 				p.granter.from = time.Time{}
 			}
 		},
+		"a new granter forgets what was promised": func(p *process, m *message) {
+			if m != nil && m.Claim {
+				p.past.rounds = nil
+			}
+		},
+		"a new granter believes that it knows all": func(p *process, m *message) {
+			if m != nil && m.Claim {
+				p.past.horizon = max(p.past.horizon, p.order.start, 1)
+			}
+		},
+		"a new granter minds no static share": func(p *process, m *message) {
+			if m != nil && m.Claim {
+				p.order.static.at = -1
+			}
+		},
+		"the horizon is where somebody has read to": func(_ *process, m *message) {
+			if m != nil {
+				m.Horizon = m.Basis + 1
+			}
+		},
 		"what shrinks is free at once": func(p *process, _ *message) {
 			for _, l := range p.granter.limits {
 				for id, held := range l.ledger.held {
@@ -189,7 +243,7 @@ func TestTheModelFindsBugs(t *testing.T) {
 			}
 		},
 		"a static share does not wait for the end of the others": func(p *process, m *message) {
-			if m == nil && p.id == "w1" && !p.quiet.IsZero() {
+			if m == nil && p.id == "w1/0" && !p.quiet.IsZero() {
 				p.quiet = p.quiet.Add(-2 * Term)
 				p.bucket.granted = lease{}
 			}
@@ -210,7 +264,7 @@ func TestTheModelFindsBugs(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(1, 2))
 			for n := range enough {
-				draw := []func(picker) plan{drawPlan, drawStall}[n%2]
+				draw := []func(picker) plan{drawPlan, drawRestarts, drawStall, drawRestarts}[n%4]
 				if _, err := draw(seeded{rng}).run(bug); err != nil {
 					t.Logf("found by plan %d: %v", n+1, err)
 					return

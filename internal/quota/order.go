@@ -8,6 +8,7 @@ type order struct {
 	start  int64 // the first offset read
 	next   int64
 	claim  mark // the last claim
+	rival  mark // the last one of another than its writer
 	reign  mark // the last claim or round
 	static mark // the last static demand that may count
 }
@@ -31,7 +32,7 @@ func (o *order) basis() int64 {
 func (o *order) read(offset int64, m *message) (counts, anew bool) {
 	if anew = !o.begun || offset != o.next; anew {
 		none := mark{at: -1}
-		*o = order{begun: true, start: offset, claim: none, reign: none, static: none}
+		*o = order{begun: true, start: offset, claim: none, rival: none, reign: none, static: none}
 	}
 	o.next = offset + 1
 	if m == nil {
@@ -43,10 +44,13 @@ func (o *order) read(offset int64, m *message) (counts, anew bool) {
 	here := mark{at: offset, from: m.From}
 	switch {
 	case m.Claim:
+		if o.claim.from != m.From {
+			o.rival = o.claim
+		}
 		o.claim, o.reign = here, here
 		counts = true
 	case m.Round != nil:
-		usurped := o.claim.at > m.Basis && o.claim.from != m.From
+		usurped := o.lastClaimBut(m.From).at > m.Basis
 		counts = told && !usurped && o.static.at <= m.Basis
 		o.reign = here
 	case m.Demand != nil && m.Demand.Static:
@@ -59,4 +63,12 @@ func (o *order) read(offset int64, m *message) (counts, anew bool) {
 		counts = true
 	}
 	return counts, anew
+}
+
+// lastClaimBut is the last claim of another than one process.
+func (o *order) lastClaimBut(id string) mark {
+	if o.claim.from == id {
+		return o.rival
+	}
+	return o.claim
 }

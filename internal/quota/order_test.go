@@ -18,6 +18,8 @@ func TestWhatCounts(t *testing.T) {
 		"a round after its claim":                      {[]*message{claim("g"), round("g", 10)}, true},
 		"a round beside demands":                       {[]*message{claim("g"), want("a"), round("g", 10)}, true},
 		"a round that did not know of a claim":         {[]*message{claim("g"), claim("h"), round("g", 10)}, false},
+		"a round that did not know of a claim between": {[]*message{claim("g"), claim("h"), claim("g"), round("g", 10)}, false},
+		"a round after a claim that was written twice": {[]*message{claim("g"), claim("g"), round("g", 10)}, true},
 		"a round that did not know of a static demand": {[]*message{claim("g"), static("a", 10), round("g", 10)}, false},
 		"a round that knew of a static demand":         {[]*message{claim("g"), static("a", 10), round("g", 11)}, true},
 		"a round beside a void static demand":          {[]*message{claim("g"), round("g", 10), static("a", 10), round("g", 11)}, true},

@@ -3,15 +3,16 @@ package quota
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Times of a process.
 const (
 	// Term is how long a share is good for after it was asked for. A new
-	// granter waits as long before it grants, so that a killed worker that was
-	// the granter sends again within 3 s of its start; a broker that is silent
-	// for longer stops all senders.
+	// granter that does not know what was promised waits as long before it
+	// grants, so that a killed worker that was the granter sends again within
+	// 3 s of its start; a broker that is silent for longer stops all senders.
 	Term = 1500 * time.Millisecond
 
 	demandEvery  = 200 * time.Millisecond
@@ -28,6 +29,7 @@ type peer struct {
 	buckets []*Bucket // sorted by name
 
 	order    order
+	past     past
 	board    *board
 	granter  granter
 	seq      uint64
@@ -39,10 +41,17 @@ type peer struct {
 	ended bool
 }
 
-func newPeer(id string, term time.Duration) *peer {
+// sameName reports whether two ids are of one process before and after it was
+// started again: the name is what stands before the last slash, "" for none.
+func sameName(a, b string) bool {
+	i, j := strings.LastIndexByte(a, '/'), strings.LastIndexByte(b, '/')
+	return i > 0 && i == j && a[:i] == b[:j]
+}
+
+func newPeer(id string) *peer {
 	return &peer{
-		id: id, term: term, board: newBoard(term), sent: map[uint64]time.Time{},
-		granter: granter{id: id, term: term},
+		id: id, term: Term, past: past{term: Term}, board: newBoard(Term), sent: map[uint64]time.Time{},
+		granter: granter{id: id, term: Term},
 	}
 }
 
@@ -75,6 +84,10 @@ func (p *peer) tick(now time.Time) []*message {
 	if p.ended {
 		return nil
 	}
+	if p.order.begun {
+		p.past.pass(now, p.order.next)
+		p.board.horizon = p.past.horizon
+	}
 	var out []*message
 	if m := p.granter.act(now, p.board); m != nil {
 		out = append(out, m)
@@ -83,7 +96,7 @@ func (p *peer) tick(now time.Time) []*message {
 		out = append(out, p.demand(now))
 	}
 	for _, m := range out {
-		m.Basis = p.order.basis()
+		m.Basis, m.Horizon = p.order.basis(), p.past.horizon
 	}
 	return out
 }
@@ -140,10 +153,13 @@ func (p *peer) read(now time.Time, offset int64, m *message) {
 	if anew {
 		p.quiet = time.Time{}
 		p.granter.reigns = false
+		p.past = past{term: p.term}
 	}
 	if m == nil || p.ended {
 		return
 	}
+	p.past.read(now, offset, m)
+	p.board.horizon = p.past.horizon
 	switch own := m.From == p.id; {
 	case m.Claim || m.Round != nil:
 		p.quiet = now
@@ -151,13 +167,15 @@ func (p *peer) read(now time.Time, offset int64, m *message) {
 		p.quiet = now
 	}
 	if m.Demand != nil {
-		p.board.post(now, m.From, m.Demand)
+		p.board.post(now, offset, m.From, m.Demand)
 		p.agree(now, m.Demand)
 	}
 	if !counts {
 		return
 	}
-	p.granter.read(now, m)
+	if begins := p.granter.read(now, m); begins && p.past.complete(&p.order) {
+		p.granter.inherit(now, p.past.promises(now), p.board)
+	}
 	switch {
 	case m.Round != nil:
 		p.take(now, m.From, m.Round)

@@ -11,7 +11,7 @@ import (
 func TestLimitsComeAndGo(t *testing.T) {
 	t.Parallel()
 	now, offset := time.Unix(1e9, 0), int64(0)
-	p := newPeer("only", Term)
+	p := newPeer("only")
 	p.granter.own(true)
 	live := func(d time.Duration) {
 		for end := now.Add(d); now.Before(end); now = now.Add(tickEvery) {

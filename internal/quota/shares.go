@@ -23,6 +23,10 @@ const (
 	tickEvery = 50 * time.Millisecond
 	// goodbye bounds what is written at the end.
 	goodbye = time.Second
+	// lookBack is how much of the topic is read at the start, by its timestamps:
+	// a term, before that what shows that it is one, and what clocks differ by.
+	// Where it turns out to be too little, a new granter waits.
+	lookBack = 5 * time.Second
 )
 
 // maxUnwritten is how many records may be on their way to the broker. Behind a
@@ -69,11 +73,11 @@ func New(cfg Config) (*Shares, error) {
 		log:   cfg.Log.With(zap.String("topic", cfg.Topic)),
 		topic: cfg.Topic,
 		// A restarted process is another holder: it does not know what it held.
-		peer: newPeer(cfg.Instance+"/"+uuid.NewString()[:8], Term),
+		peer: newPeer(cfg.Instance + "/" + uuid.NewString()[:8]),
 	}
 	var err error
 	s.conn, err = kgo.NewClient(append(append([]kgo.Opt{}, cfg.Kafka...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topic: {partition: kgo.NewOffset().AtEnd()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topic: {partition: kgo.NewOffset().AfterMilli(time.Now().Add(-lookBack).UnixMilli())}}),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), // what was missed is noticed by its offset
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),

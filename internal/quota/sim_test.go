@@ -1,9 +1,12 @@
 package quota
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -26,9 +29,11 @@ type sim struct {
 	bug    func(*process, *message) // changes a process before it reads m, or ticks (nil)
 	sent   int
 
-	takes    *rate.Limiter // less than the limit; nil for a vendor that takes all
-	noise    float64       // part of the requests that is refused by chance
-	answered tally
+	takes *rate.Limiter // less than the limit; nil for a vendor that takes all
+	noise float64       // part of the requests that is refused by chance
+	// shortSight lets processes begin to read anywhere in the last term.
+	shortSight bool
+	answered   tally
 }
 
 const partitionsOfSource = 12
@@ -53,7 +58,9 @@ type process struct {
 	stoppedUntil time.Duration
 	stoppedAt    time.Duration
 	dead         bool
-	load         float64 // tokens per second that it could send
+	backAt       time.Duration // when it is started again; 0 for never
+	replaced     bool          // by the one that was
+	load         float64       // tokens per second that it could send
 	cost         float64
 	backlog      float64
 	believes     float64       // the fraction of the source that it thinks it owns
@@ -72,18 +79,55 @@ func newSim(seed uint64, l Limit) *sim {
 
 // join starts a process; its clock is anywhere and up to 2 % off.
 func (s *sim) join(load, cost float64) *process {
-	id := fmt.Sprintf("w%d", len(s.peers))
+	p := s.start(fmt.Sprintf("w%d/0", len(s.peers)), load, cost)
+	s.rebalance()
+	return p
+}
+
+// restart starts a process that was killed again, under its name. The group
+// knows it: it has what it had.
+func (s *sim) restart(p *process) *process {
+	name, life, _ := strings.Cut(p.id, "/")
+	n, _ := strconv.Atoi(life)
+	fresh := s.start(fmt.Sprintf("%s/%d", name, n+1), p.load, p.cost)
+	p.replaced, p.backAt = true, 0
+	for i, owner := range s.parts {
+		if owner == p {
+			s.parts[i] = fresh
+		}
+	}
+	s.learn(p)
+	s.learn(fresh)
+	if s.owner == p {
+		s.owner = fresh
+		fresh.granter.own(true)
+	}
+	return fresh
+}
+
+// start starts a process that reads the log from a while before.
+func (s *sim) start(id string, load, cost float64) *process {
 	p := &process{
-		peer:  newPeer(id, Term),
+		peer:  newPeer(id),
 		epoch: time.Unix(1e9+s.rng.Int64N(1e8), 0),
 		speed: 0.98 + 0.04*s.rng.Float64(),
-		load:  load, cost: min(cost, float64(s.limit.Burst)), pos: len(s.log),
+		load:  load, cost: min(cost, float64(s.limit.Burst)), pos: s.begin(),
 		readLag: 10 * time.Millisecond, writeLag: 10 * time.Millisecond,
 	}
 	p.bucket = p.add(s.limit, func() float64 { return p.believes })
 	s.peers = append(s.peers, p)
-	s.rebalance()
 	return p
+}
+
+// begin is where a process begins to read: as far back as timestamps say, which
+// may be wrong.
+func (s *sim) begin() int {
+	back := lookBack
+	if s.shortSight {
+		back = time.Duration(s.rng.Int64N(int64(Term)))
+	}
+	at, _ := slices.BinarySearchFunc(s.log, s.now-back, func(l logged, t time.Duration) int { return cmp.Compare(l.at, t) })
+	return at
 }
 
 // clock is what p's clock shows.
@@ -99,7 +143,7 @@ const session = 8 * time.Second
 // member reports whether the group still counts p.
 func (s *sim) member(p *process) bool {
 	silent := p.dead || s.stopped(p)
-	return !silent || s.now-p.stoppedAt < session
+	return !p.replaced && (!silent || s.now-p.stoppedAt < session)
 }
 
 // rebalance deals the source's partitions over the members: those of the
@@ -163,6 +207,11 @@ func (s *sim) elect() {
 // step lets d pass.
 func (s *sim) step(d time.Duration) error {
 	s.now += d
+	for _, p := range s.peers {
+		if p.backAt > 0 && s.now >= p.backAt {
+			s.restart(p)
+		}
+	}
 	s.elect()
 	for _, p := range s.peers {
 		s.deliver(p)
