@@ -24,7 +24,6 @@ import (
 	"holdfast.internal/internal/processing"
 	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/registry"
-	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/sinkstate"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/internal/watch"
@@ -83,11 +82,9 @@ func newApp(ctx context.Context, cfg *config.Config, sel selection, log *zap.Log
 
 func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) error {
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
-	wantSinks, wantProcessors := planned(cfg)
-	if sel.role != "outbox" {
-		if err := topics.Check(ctx, a.conn.admin, wantSinks, wantProcessors); err != nil {
-			return err
-		}
+	throttles, err := a.ask(ctx, cfg, sel)
+	if err != nil {
+		return err
 	}
 	counters := kafka.NewCounters(a.metrics)
 	if err := a.addProcessors(cfg, sel, counters); err != nil {
@@ -96,7 +93,7 @@ func (a *app) build(ctx context.Context, cfg *config.Config, sel selection) erro
 	if err := a.shareLimits(cfg, sel); err != nil {
 		return err
 	}
-	if err := a.addSinks(ctx, cfg, sel, counters); err != nil {
+	if err := a.addSinks(cfg, sel, counters, throttles); err != nil {
 		return err
 	}
 	if cfg.Outbox.Kind != "" && sel.has("outbox") {
@@ -133,22 +130,15 @@ func (a *app) addProcessors(cfg *config.Config, sel selection, counters *kafka.C
 	return nil
 }
 
-func (a *app) addSinks(ctx context.Context, cfg *config.Config, sel selection, counters *kafka.Counters) error {
+func (a *app) addSinks(cfg *config.Config, sel selection, counters *kafka.Counters, throttles map[string]sinkstate.Throttle) error {
 	metrics, limits := delivery.NewMetrics(a.metrics, counters), quota.NewMetrics(a.metrics)
 	workers := map[string]*delivery.Worker{}
-	throttles, err := sinkstate.Throttles(ctx, a.conn.admin, scan.Scanner{Connect: a.conn.opts}, time.Now())
-	if err != nil {
-		a.log.Warn("what vendors have asked of workers before is not known", zap.Error(err))
-	}
 	for _, s := range cfg.Sinks {
 		if !sel.sink(s.Name) {
 			continue
 		}
 		settings, err := deliveryConfig(cfg, s, sel)
 		if err != nil {
-			return err
-		}
-		if err := delivery.CheckPlace(ctx, a.conn.client, settings); err != nil {
 			return err
 		}
 		var worker *delivery.Worker

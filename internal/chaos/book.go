@@ -38,7 +38,7 @@ type book struct {
 	watches  []*watch
 	repeats  []repeat
 	stalls   stalls
-	waits    map[string][]span // by worker: when it was told to send nothing
+	waits    map[string][]span // by worker, everybody for all: when it was told to send nothing
 }
 
 // event is one record's life at the vendor. Ticks are 0 while it has not happened.
@@ -91,17 +91,22 @@ func (b *book) arrived(r request) fault {
 	return 1 + rand.N(faults-1) //nolint:gosec // chance, not secrecy
 }
 
-// asked notes that the worker of a request was told to wait.
-func (b *book) asked(r request, until time.Time) {
+// everybody stands for all workers.
+const everybody = ""
+
+// asked notes that a worker was told to wait, or all that share its account.
+func (b *book) asked(worker string, during span) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waits[r.worker] = append(b.waits[r.worker], span{from: r.at, to: until})
+	b.waits[worker] = append(b.waits[worker], during)
 }
 
 // waited is for how much of a time a worker was told to wait.
 func (b *book) waited(worker string, during span) (sum time.Duration) {
 	at := during.from
-	for _, w := range b.waits[worker] { // as they began
+	told := slices.Concat(b.waits[worker], b.waits[everybody])
+	slices.SortFunc(told, func(a, b span) int { return a.from.Compare(b.from) })
+	for _, w := range told {
 		from, to := w.from, w.to
 		if from.Before(at) {
 			from = at

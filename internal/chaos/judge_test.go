@@ -197,19 +197,20 @@ func TestResumeCountsNoWaitThatTheVendorAskedFor(t *testing.T) {
 	b := tell(step{"a0", ok, ""})
 	start := time.Now()
 	told := func(worker string, from, to time.Duration) {
-		b.asked(request{at: start.Add(from), worker: worker}, start.Add(to))
+		b.asked(worker, span{from: start.Add(from), to: start.Add(to)})
 	}
 	told("w1", -time.Second, 500*time.Millisecond)
 	told("w1", time.Second, 2*time.Second)
 	told("w1", 1500*time.Millisecond, 2*time.Second)
 	told("w1", 2*time.Second, 2*time.Second) // no time named
 	told("w2", 0, 10*time.Second)
+	told(everybody, 1800*time.Millisecond, 2200*time.Millisecond)
 	told("w1", 3500*time.Millisecond, 9*time.Second)
 	w := b.watch("w1")
 	b.restarted(w, start)
 	b.arrived(request{at: start.Add(4 * time.Second), id: "a1", key: "a", worker: "w1"})
-	if got, ok := b.resumed(w); !ok || got != 2*time.Second {
-		t.Errorf("resumed after %s (%t), want 2s", got, ok)
+	if got, ok := b.resumed(w); !ok || got != 1800*time.Millisecond {
+		t.Errorf("resumed after %s (%t), want 1.8s", got, ok)
 	}
 }
 

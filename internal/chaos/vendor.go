@@ -59,7 +59,12 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.book.answered(sent) // before the answer leaves: the next record of the key may be quicker than we
 		w.WriteHeader(http.StatusOK)
 	case faultThrottle:
-		v.book.asked(sent, throttle(w, sent.seq))
+		until, all := throttle(w, sent.seq)
+		who := sent.worker
+		if all {
+			who = everybody
+		}
+		v.book.asked(who, span{from: sent.at, to: until})
 	case faultError:
 		http.Error(w, "upstream failure", http.StatusInternalServerError)
 	case faultReset:
@@ -106,8 +111,9 @@ func read(r *http.Request) (request, error) {
 }
 
 // throttle says 429 in one of the forms in which vendors do, and returns until
-// when the worker is to wait; now where none is named.
-func throttle(w http.ResponseWriter, n int) (until time.Time) {
+// when the worker is to wait; now where none is named. What is left of a window
+// is left to all who share the limit, and workers tell it to each other.
+func throttle(w http.ResponseWriter, n int) (until time.Time, all bool) {
 	until = time.Now()
 	switch n % 5 {
 	case 0:
@@ -121,10 +127,10 @@ func throttle(w http.ResponseWriter, n int) (until time.Time) {
 		w.Header().Set("Retry-After", until.UTC().Format(http.TimeFormat))
 	case 3:
 		w.Header().Set("RateLimit", `"default";r=0;t=1`)
-		until = until.Add(time.Second)
+		until, all = until.Add(time.Second), true
 	}
 	http.Error(w, "slow down", http.StatusTooManyRequests)
-	return until
+	return until, all
 }
 
 // reset cuts the connection without an answer.

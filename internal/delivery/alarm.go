@@ -25,6 +25,13 @@ func (s *scheduler) alarmAt(t time.Time) {
 	}
 }
 
+// alarmNow makes timers look at once.
+func (s *scheduler) alarmNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alarmAt(time.Now())
+}
+
 // expire lets everything go whose time has come, and returns when to look again.
 func (s *scheduler) expire(now time.Time) time.Duration {
 	s.mu.Lock()
@@ -80,6 +87,8 @@ func (w *Worker) timers(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.sched.ring:
+		case <-w.sched.grown:
+			w.sched.alarmNow()
 		case <-timer.C:
 		}
 	}

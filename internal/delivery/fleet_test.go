@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -295,6 +296,34 @@ func TestP5AnEndpointThatNamesNoNumberIsFound(t *testing.T) {
 		t.Logf("429 share %.2f %%, %.2f of the real limit used, %.1f requests for an invoice of six", 100*share, used, each)
 		if share >= 0.03 || used < 0.8 || each > 7 {
 			t.Errorf("429 share %.2f %%, %.2f of the real limit used, %.1f requests for an invoice of six", 100*share, used, each)
+		}
+	})
+}
+
+// TestP6AShareIsUsedWhenItComes, and not a quarter of a second later, when who
+// was told to wait asks again.
+func TestP6AShareIsUsedWhenItComes(t *testing.T) {
+	t.Parallel()
+	inFleet(t, vendorsim.Options{}, func(f *fleet) {
+		f.produce(50)
+		var grown atomic.Int64
+		stop := f.replica(fleetConfig(), func(d *Deps, shares *quota.Shares, share func() float64) {
+			d.Limit = shares.Bucket(quota.Limit{Name: "s", Rate: 50, Burst: 5}, share)
+			d.Limit.OnGrowth(func() { grown.CompareAndSwap(0, int64(time.Since(f.began))) })
+			d.Sink = sinks.Func(func(context.Context, *sinks.Attempt) error {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.counts.add(time.Since(f.began), 1)
+				return nil
+			})
+		})
+		pass(10 * time.Second)
+		stop()
+		if grown.Load() == 0 || len(f.counts.at) == 0 {
+			t.Fatalf("the share grew at %v, %d records were sent", time.Duration(grown.Load()), len(f.counts.at))
+		}
+		if after := f.counts.at[0] - time.Duration(grown.Load()); after > 50*time.Millisecond {
+			t.Errorf("the first record is sent %v after the first share", after)
 		}
 	})
 }

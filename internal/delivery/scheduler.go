@@ -92,6 +92,7 @@ type scheduler struct {
 
 	alarm    time.Time     // when timers next looks
 	ring     chan struct{} // the alarm was set earlier
+	grown    chan struct{} // a limit lets more be sent
 	fetch    chan struct{} // refetch has something
 	relieved chan struct{} // memory is free again
 	leaving  chan struct{} // released has something
@@ -110,15 +111,24 @@ func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.B
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
 		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints),
 		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
-		ring: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieved: make(chan struct{}, 1),
+		ring: make(chan struct{}, 1), grown: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieved: make(chan struct{}, 1),
 		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),
 	}
 	if s.endpoints == nil {
 		s.endpoints = make(map[string]*quota.Bucket)
 	}
 	s.work.L, s.quiet.L = &s.mu, &s.mu
+	s.heedGrowth(limit)
+	for _, b := range s.endpoints {
+		s.heedGrowth(b)
+	}
 	return s
 }
+
+// heedGrowth lets what waits for tokens of a bucket ask again when its share
+// has grown: a worker that has just come would sleep for a quarter of a second
+// beside its first share.
+func (s *scheduler) heedGrowth(b *quota.Bucket) { b.OnGrowth(func() { poke(s.grown) }) }
 
 // consider sends an entry on its way if it leads its key and its time has come.
 func (s *scheduler) consider(sh *shard, i id) {

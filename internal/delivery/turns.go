@@ -131,6 +131,7 @@ func (s *scheduler) tenantOf(name string) *tenant {
 		if s.cfg.tenanted() {
 			tn.seats = s.cfg.TenantConcurrency
 			tn.limit = s.tenantLimits.Limit(name)
+			s.heedGrowth(tn.limit)
 		}
 		if !s.cfg.EveryFailureSpends {
 			tn.breaker = breaker.New(breakerConfig(), tn.seats)

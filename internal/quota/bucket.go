@@ -27,6 +27,7 @@ type Bucket struct {
 	agreed  share // what the others know of it
 	answers tally // of the vendor, to this process, since it began
 	shares  []func() float64
+	grown   []func() // to be called when its share has
 	tokens  *tokens
 	meter   meter
 	urgent  bool // something that the granter should hear soon
@@ -164,6 +165,14 @@ func (b *Bucket) ask(now time.Time, n float64, tokens func(*tokens, time.Time, f
 	return false, max(minWait, min(wait, longest))
 }
 
+// OnGrowth has f called whenever the share of the bucket has grown: who was told
+// a wait need not sit it out. f must be quick, and ask no bucket.
+func (b *Bucket) OnGrowth(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.grown = append(b.grown, f)
+}
+
 // Limit is this process's own rate now, in tokens per second.
 func (b *Bucket) Limit() rate.Limit {
 	b.mu.Lock()
@@ -222,7 +231,19 @@ func (b *Bucket) grant(now time.Time, by string, round uint64, g grant, until le
 	}
 	b.by, b.round, b.share, b.granted, b.static = by, round, s, until, lease{}
 	b.climbed, b.noise = g.Ceiling, g.Noise
+	b.lookAgain(now)
+}
+
+// lookAgain is look after a change, and tells of a share that grew.
+func (b *Bucket) lookAgain(now time.Time) {
+	before := b.tokens.share.Rate
 	b.look(now)
+	if b.tokens.share.Rate <= before {
+		return
+	}
+	for _, f := range b.grown {
+		f()
+	}
 }
 
 // fallBack lets the bucket go by its static share.
@@ -231,7 +252,7 @@ func (b *Bucket) fallBack(now time.Time, until lease) {
 	defer b.mu.Unlock()
 	b.look(now)
 	b.static = until
-	b.look(now)
+	b.lookAgain(now)
 }
 
 // drop ends what was granted: the process leaves.

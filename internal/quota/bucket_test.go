@@ -272,3 +272,26 @@ func TestNeedFadesSlowly(t *testing.T) {
 		t.Errorf("a record of 50 is remembered after a minute: %v", need)
 	}
 }
+
+// TestAShareThatGrowsIsTold, and one that is only renewed, or falls, is not.
+func TestAShareThatGrowsIsTold(t *testing.T) {
+	t.Parallel()
+	now, told := time.Unix(1e9, 0), 0
+	b := newBucket(Limit{Name: "l", Rate: 100, Burst: 10})
+	b.OnGrowth(func() { told++ })
+	for i, c := range []struct {
+		rate float64
+		told int
+	}{{0, 0}, {10, 1}, {10, 1}, {5, 1}, {20, 2}} {
+		b.grant(now, "g", uint64(i+1), grant{Share: share{c.rate, 1}}, lease{asked: now, term: Term})
+		if told != c.told {
+			t.Errorf("%v/s: told %d times, want %d", c.rate, told, c.told)
+		}
+		now = now.Add(100 * time.Millisecond)
+	}
+	now = now.Add(Term)
+	b.grant(now, "g", 9, grant{Share: share{20, 1}}, lease{asked: now, term: Term})
+	if told != 3 {
+		t.Errorf("told %d times, after the share had ended", told)
+	}
+}

@@ -132,6 +132,7 @@ func (s *Shares) Run(ctx context.Context) error {
 	loops.Go(func() { s.watchGroup(ctx) })
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	s.tick(ctx) // who has just come asks at once
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
