@@ -37,7 +37,8 @@ func TestWhatAResumeSays(t *testing.T) {
 		"a breaker":                  {lookup.Standing{Sink: "s", Workers: 1, Breaker: &open, Next: "NEXT"}, false, "s: NEXT; the breaker finds out by itself", goes},
 		"nothing":                    {lookup.Standing{Sink: "s", Workers: 1, Breaker: &closed}, false, "nothing holds s, as far as its workers told", goes},
 		"nobody": {
-			lookup.Standing{Sink: "s"}, false,
+			lookup.Standing{Sink: "s"},
+			false,
 			"no worker of s is running: nobody hears it, and a worker that starts is held by what its vendor asked for alone", goes,
 		},
 	} {
