@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"holdfast.internal/internal/delivery"
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/topics"
 )
 
@@ -52,7 +53,7 @@ func exitCode(ctx context.Context, err error) int {
 		return coded.code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &dial), errors.As(err, &dns), errors.Is(err, context.DeadlineExceeded),
+	case errors.As(err, &dial), errors.As(err, &dns), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kafka.ErrNoCoordinator),
 		errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, kerr.SaslAuthenticationFailed):
 		return exitUnreachable
 	case errors.Is(err, topics.ErrMissing), errors.Is(err, topics.ErrUnequal), errors.Is(err, delivery.ErrPlaceLost):

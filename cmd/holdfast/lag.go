@@ -66,7 +66,7 @@ func lag(ctx context.Context, g *globals) error {
 
 // nextText says what happens next, or why nothing does.
 func nextText(l lookup.Lag) string {
-	if l.Next == "" && l.Workers == 0 {
+	if l.Next == "" && l.Workers != nil && *l.Workers == 0 {
 		return "no worker"
 	}
 	return cmp.Or(l.Next, "-")

@@ -59,11 +59,19 @@ func sinkList(ctx context.Context, g *globals) error {
 	return list(g, rows, []column[sinkRow]{
 		{"sink", func(r sinkRow) string { return r.Sink }},
 		{"kind", func(r sinkRow) string { return r.Kind }},
-		{"workers", func(r sinkRow) string { return strconv.Itoa(r.Workers) }},
+		{"workers", func(r sinkRow) string { return workersText(r.Workers) }},
 		{"breaker", func(r sinkRow) string { return orDash(r.Breaker) }},
 		{"held", func(r sinkRow) string { return cmp.Or(r.Held, "-") }},
 		{"next", func(r sinkRow) string { return cmp.Or(r.Next, "-") }},
 	}, column[sinkRow]{"in", func(r sinkRow) string { return r.In }})
+}
+
+// workersText is a number, or ? where it is not known.
+func workersText(n *int) string {
+	if n == nil {
+		return "?"
+	}
+	return strconv.Itoa(*n)
 }
 
 // resumeResult is what `sink resume` prints.
@@ -74,7 +82,7 @@ type resumeResult struct {
 	// the one that is throttled alone, or beside that; "" for none.
 	Held     string `json:"held"`
 	Endpoint string `json:"endpoint"`
-	Workers  int    `json:"workers"` // that hear it
+	Workers  *int   `json:"workers"` // that hear it; null where nobody knows
 
 	throttled bool // ended too
 }
@@ -177,7 +185,9 @@ func sinkNamed(conn *connection, name string) (dlq.Target, error) {
 // explainHold tells what a resume will free, and what it will not.
 func explainHold(g *globals, s lookup.Standing, throttled bool) {
 	switch {
-	case s.Workers == 0:
+	case s.Workers == nil:
+		g.note("%s: how many workers run is not known, as the coordinator of their group does not answer, or nobody may ask", s.Sink)
+	case *s.Workers == 0:
 		g.note("no worker of %s is running: nobody hears it, and a worker that starts is held by what its vendor asked for alone", s.Sink)
 	case s.Held == "" && s.Next == "":
 		g.note("nothing holds %s, as far as its workers told", s.Sink)

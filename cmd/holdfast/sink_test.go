@@ -14,7 +14,7 @@ func TestWhatAResumeSays(t *testing.T) {
 	t.Parallel()
 	closed, open := string(sinkstate.Closed), string(sinkstate.Open)
 	held := func(why string) lookup.Standing {
-		return lookup.Standing{Sink: "s", Workers: 1, Breaker: &closed, Held: why, Next: "NEXT"}
+		return lookup.Standing{Sink: "s", Workers: new(1), Breaker: &closed, Held: why, Next: "NEXT"}
 	}
 	atEndpoint := held(lookup.HeldEndpoint)
 	atEndpoint.Endpoint = "a.list"
@@ -34,10 +34,15 @@ func TestWhatAResumeSays(t *testing.T) {
 		"an endpoint":                {atEndpoint, false, "s: NEXT; that is the vendor's wish, which --throttled overrules", "j: a.list of s" + stays},
 		"an endpoint, ended":         {atEndpoint, true, "s: NEXT", goes},
 		"a schema that is not known": {held(""), false, "s: NEXT; a resume changes nothing about that", goes},
-		"a breaker":                  {lookup.Standing{Sink: "s", Workers: 1, Breaker: &open, Next: "NEXT"}, false, "s: NEXT; the breaker finds out by itself", goes},
-		"nothing":                    {lookup.Standing{Sink: "s", Workers: 1, Breaker: &closed}, false, "nothing holds s, as far as its workers told", goes},
-		"nobody": {
+		"a breaker":                  {lookup.Standing{Sink: "s", Workers: new(1), Breaker: &open, Next: "NEXT"}, false, "s: NEXT; the breaker finds out by itself", goes},
+		"nothing":                    {lookup.Standing{Sink: "s", Workers: new(1), Breaker: &closed}, false, "nothing holds s, as far as its workers told", goes},
+		"workers that nobody knows": {
 			lookup.Standing{Sink: "s"},
+			false,
+			"s: how many workers run is not known, as the coordinator of their group does not answer, or nobody may ask", goes,
+		},
+		"nobody": {
+			lookup.Standing{Sink: "s", Workers: new(0)},
 			false,
 			"no worker of s is running: nobody hears it, and a worker that starts is held by what its vendor asked for alone", goes,
 		},

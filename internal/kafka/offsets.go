@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,10 +20,15 @@ const (
 	findTimeout = 500 * time.Millisecond
 )
 
+// ErrNoCoordinator reports that nobody coordinates a group, as far as the
+// brokers say.
+var ErrNoCoordinator = errors.New("the group's coordinator does not answer")
+
 // CommittedOffsets returns what a group has committed; nothing for a group that
 // does not exist. It asks again while nobody coordinates the group: a fresh
 // cluster makes the topic for it when it is first asked, and a broker that died
-// is the coordinator until another takes over. ctx bounds that.
+// is the coordinator until another takes over. ctx bounds that; the error at its
+// deadline is [ErrNoCoordinator].
 func CommittedOffsets(ctx context.Context, client *kgo.Client, group string) (kadm.OffsetResponses, error) {
 	admin := kadm.NewClient(client)
 	for {
@@ -40,6 +46,9 @@ func CommittedOffsets(ctx context.Context, client *kgo.Client, group string) (ka
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("%w: %w", ErrNoCoordinator, err)
+			}
 			return nil, err
 		case <-timer.C:
 		}

@@ -26,7 +26,7 @@ type Lag struct {
 	Kind      Kind   `json:"kind"`
 	Sink      string `json:"sink"`      // "" for a processor
 	Processor string `json:"processor"` // "" for a sink
-	Workers   int    `json:"workers"`   // members of its group; 0 where nobody may ask
+	Workers   *int   `json:"workers"`   // as in [Standing]
 	Live      int64  `json:"live"`      // records of the source not settled yet
 	// Redrive counts redriven records not settled yet.
 	Redrive int64           `json:"redrive"`
@@ -82,13 +82,14 @@ func (l *Lookup) Lag(ctx context.Context, budget scan.Budget) ([]Lag, error) {
 	if err != nil {
 		return nil, err
 	}
+	workers := l.workers(ctx)
 	var sinks, processors []Lag
 	for _, t := range l.Targets {
 		lag, err := l.lag(ctx, t, budget)
 		if err != nil {
 			return nil, fmt.Errorf("lag of %s: %w", t.Name, err)
 		}
-		lag.Workers = Members(ctx, l.admin(), t.Group())
+		lag.Workers = workers(t)
 		if t.Processor {
 			lag.Kind, lag.Processor = OfProcessor, t.Name
 			processors = append(processors, lag)

@@ -51,26 +51,6 @@ func (l *Lookup) group(ctx context.Context, name string) (group, error) {
 	return group{settled: settled, busy: Busy(ctx, l.admin(), name)}, nil
 }
 
-// Busy reports whether a consumer group has members. Who may not ask gets no.
-func Busy(ctx context.Context, admin *kadm.Client, name string) bool {
-	return Members(ctx, admin, name) > 0
-}
-
-// Members counts the members of a consumer group. Who may not ask gets 0.
-func Members(ctx context.Context, admin *kadm.Client, name string) int {
-	described, err := admin.DescribeGroups(ctx, name)
-	if err == nil {
-		if g, ok := described[name]; ok && g.Err == nil && len(g.Members) > 0 {
-			return len(g.Members)
-		}
-	}
-	next, err := admin.DescribeConsumerGroups(ctx, name) // KIP-848
-	if g, ok := next[name]; err == nil && ok && g.Err == nil {
-		return len(g.Members)
-	}
-	return 0
-}
-
 // own names the topics that belong to a target alone.
 func own(t dlq.Target) []string {
 	return append(t.Retry(), t.Redrive(), t.Letters())

@@ -357,7 +357,7 @@ func TestLagOfAProcessor(t *testing.T) {
 	lags, err := b.look.Lag(b.ctx, lookup.LagBudget())
 	b.must(err)
 	l := lags[1]
-	if l.Kind != lookup.OfProcessor || l.Processor != b.processor.Name || l.Sink != "" || l.Live != 2 || l.Redrive != 1 || l.DLQ != 1 || len(l.Retry) != 0 || l.Breaker != nil || l.Workers != 0 {
+	if l.Kind != lookup.OfProcessor || l.Processor != b.processor.Name || l.Sink != "" || l.Live != 2 || l.Redrive != 1 || l.DLQ != 1 || len(l.Retry) != 0 || l.Breaker != nil || l.Workers == nil || *l.Workers != 0 {
 		t.Errorf("%+v", l)
 	}
 	if sink := lags[0]; sink.Kind != lookup.OfSink || sink.Live != 0 || sink.DLQ != 0 {
@@ -414,7 +414,7 @@ func TestLagShowsHowTheSinkStands(t *testing.T) {
 	}
 	all, err := b.look.Standings(b.ctx)
 	b.must(err)
-	if len(all) != 1 || all[0].Sink != b.sink.Name || all[0].Held != "mapping" || all[0].Workers != 0 {
+	if len(all) != 1 || all[0].Sink != b.sink.Name || all[0].Held != "mapping" || all[0].Workers == nil || *all[0].Workers != 0 {
 		t.Errorf("standings: %+v", all)
 	}
 	held.Endpoint, held.FreeAt = "orders.create", probe.Add(time.Hour)

@@ -11,8 +11,10 @@ import (
 
 // Standing is how one sink stands. Its field names are an interface for scripts.
 type Standing struct {
-	Sink    string `json:"sink"`
-	Workers int    `json:"workers"` // members of its group; 0 where nobody may ask
+	Sink string `json:"sink"`
+	// Workers is how many members its group has; null where nobody may ask, or
+	// the group's coordinator does not answer.
+	Workers *int `json:"workers"`
 	// Breaker is closed, half_open or open, as the running workers say; null
 	// where none does.
 	Breaker *string `json:"breaker"`
@@ -42,10 +44,11 @@ func (l *Lookup) Standings(ctx context.Context) ([]Standing, error) {
 	if err != nil {
 		return nil, err
 	}
+	workers := l.workers(ctx)
 	out := []Standing{}
 	for _, t := range l.Targets {
 		if !t.Processor {
-			out = append(out, l.standing(t, states, Members(ctx, l.admin(), t.Group())))
+			out = append(out, l.standing(t, states, workers(t)))
 		}
 	}
 	return out, nil
@@ -57,10 +60,10 @@ func (l *Lookup) states(ctx context.Context) (map[string]sinkstate.State, error)
 
 // standing is what is known of one sink. That all is well is no news of a sink
 // that nobody runs any more.
-func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, members int) Standing {
-	st := Standing{Sink: t.Name, Workers: members}
+func (l *Lookup) standing(t dlq.Target, states map[string]sinkstate.State, workers *int) Standing {
+	st := Standing{Sink: t.Name, Workers: workers}
 	s, ok := states[t.Name]
-	if !ok || s.Plain() && members == 0 {
+	if !ok || s.Plain() && workers != nil && *workers == 0 {
 		return st
 	}
 	st.Breaker = new(string(s.Breaker))
