@@ -31,12 +31,13 @@ func findCommand(g *globals) *cobra.Command {
 		Long: `Finds records by what other commands, vendors and people call them: an event id
 or ce_id, a key (as text or hex), coordinates, a vendor's id of an object or of a
 request. If it is none of these, records are found that have it as a whole field,
-such as an invoice's number. Exits 1 if nothing is found.`,
+such as an invoice's number, if it is 4 bytes long or more. Exits 1 if nothing is
+found.`,
 		Example: `  holdfast find crm/inv_8812                  # EVENT of this command, Event of dlq show
   holdfast find cus_0044                      # a key: all records of the customer
   holdfast find dlq.stripe-invoices-2@4711    # a letter of dlq list
   holdfast find in_00000647                   # what Stripe calls its invoice
-  holdfast find 2026-000152                   # an invoice's number`,
+  holdfast find 2026-0007-000152              # an invoice's number`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error { return find(c.Context(), g, args[0], budget) },
 	}
@@ -60,7 +61,11 @@ func find(ctx context.Context, g *globals, query string, budget time.Duration) e
 	if found.Partial != "" {
 		g.note("partial: %s; --budget 5m reads on", found.Partial)
 	}
-	if len(found.Matches) == 0 {
+	switch {
+	case len(found.Matches) > 0:
+	case len(query) < lookup.LeastText:
+		return fmt.Errorf("%q: %w: it is no id and no key, and texts in values are looked for from %d bytes on", query, errNothing, lookup.LeastText)
+	default:
 		return fmt.Errorf("%q: %w", query, errNothing)
 	}
 	return nil

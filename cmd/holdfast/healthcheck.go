@@ -78,7 +78,12 @@ func (g *globals) address(readyFile string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return localAddress(cfg.HTTP.Listen)
+		host, err := localAddress(cfg.HTTP.Listen)
+		if err != nil {
+			line, column := cfg.Place("http.listen")
+			return "", fmt.Errorf("%s:%d:%d: http.listen: %w", cfg.File, line, column, err)
+		}
+		return host, nil
 	}
 	text, err := os.ReadFile(readyFile)
 	if errors.Is(err, fs.ErrNotExist) { // away, or starting
@@ -88,13 +93,17 @@ func (g *globals) address(readyFile string) (string, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &r)
 	}
+	if reason, ok := errors.AsType[*fs.PathError](err); ok { // the path is in it
+		err = reason.Err
+	}
 	if err != nil {
-		return "", fmt.Errorf("ready file: %w", err)
+		return "", fmt.Errorf("ready file %s: %w", readyFile, err)
 	}
-	if r.HTTP == "" {
-		return "", fmt.Errorf("%s %w", readyFile, errNoHTTP)
+	host, err := localAddress(strings.TrimPrefix(r.HTTP, "http://"))
+	if err != nil {
+		return "", fmt.Errorf("ready file %s: %w", readyFile, errNoHTTP)
 	}
-	return localAddress(strings.TrimPrefix(r.HTTP, "http://"))
+	return host, nil
 }
 
 // localAddress is where a listener is reached from its own host: one that
@@ -102,7 +111,7 @@ func (g *globals) address(readyFile string) (string, error) {
 func localAddress(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
-		return "", fmt.Errorf("http.listen %q %w", listen, errNoListen)
+		return "", fmt.Errorf("%q %w", listen, errNoListen)
 	}
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 		host = "localhost"

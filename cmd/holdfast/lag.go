@@ -56,6 +56,9 @@ func lag(ctx context.Context, g *globals) error {
 	}, column[lookup.Lag]{"parked records", number(func(l lookup.Lag) int64 { return l.ParkedRecords })}); err != nil {
 		return err
 	}
+	if len(rows) == 0 {
+		g.note("neither a sink nor a processor is configured in %s", conn.cfg.File)
+	}
 	for _, l := range rows {
 		if l.Partial != "" {
 			g.note("%s: counts are estimates: %s", l.Sink+l.Processor, l.Partial)

@@ -77,18 +77,19 @@ mended; holdfast outbox list shows their IDs. Exits 5 if some are no such rows.`
 			if err := checkRows(ids); err != nil {
 				return err
 			}
-			n, err := box.Retry(c.Context(), ids...)
+			unknown, err := box.Retry(c.Context(), ids...)
 			if err != nil {
 				return err
 			}
-			if err := one(g, map[string]int64{"retried": n}, func(w io.Writer) error {
+			n := len(ids) - len(unknown)
+			if err := one(g, map[string]int{"retried": n}, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "%d of %d rows wait again\n", n, len(ids))
 				return err
 			}); err != nil {
 				return err
 			}
-			if n < int64(len(ids)) {
-				g.note("%d of them are no refused rows: holdfast outbox list shows those", int64(len(ids))-n)
+			if len(unknown) > 0 {
+				g.note("no refused row: %s (holdfast outbox list shows those; what waits or was sent is none)", strings.Join(unknown, ", "))
 				return exit(exitPartly, nil)
 			}
 			return nil
@@ -143,6 +144,10 @@ func withOutbox(g *globals, f func(*cobra.Command, *outbox.Outbox, []string) err
 		ctx, cancel := g.bounded(c.Context())
 		defer cancel()
 		c.SetContext(ctx)
-		return f(c, box, args)
+		err = f(c, box, args)
+		if errors.Is(err, outbox.ErrNoTable) {
+			return exit(exitFindings, fmt.Errorf("%w: run `holdfast outbox init`", err))
+		}
+		return err
 	}
 }

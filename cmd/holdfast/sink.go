@@ -56,6 +56,9 @@ func sinkList(ctx context.Context, g *globals) error {
 	for i, s := range conn.cfg.Sinks { // in the same order
 		rows = append(rows, sinkRow{Standing: standings[i], Kind: s.Kind, In: s.In})
 	}
+	if len(rows) == 0 {
+		g.note("no sink is configured in %s", conn.cfg.File)
+	}
 	return list(g, rows, []column[sinkRow]{
 		{"sink", func(r sinkRow) string { return r.Sink }},
 		{"kind", func(r sinkRow) string { return r.Kind }},
@@ -178,6 +181,9 @@ func sinkNamed(conn *connection, name string) (dlq.Target, error) {
 		default:
 			names = append(names, t.Name)
 		}
+	}
+	if len(names) == 0 {
+		return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has none", name, errNoSink))
 	}
 	return dlq.Target{}, exit(exitUsage, fmt.Errorf("%q: %w, which has %s%s", name, errNoSink, strings.Join(names, ", "), config.DidYouMean(name, names)))
 }

@@ -60,7 +60,8 @@ type shipment struct {
 }
 
 // New makes a generator. Its clock starts at a fixed time, so that a seed
-// always makes the same events; ids of different seeds never meet.
+// always makes the same events; ids of different seeds never meet, and invoices'
+// numbers only of seeds that are equal modulo 10,000.
 func New(seed uint64) *Generator {
 	return &Generator{rng: rand.New(rand.NewPCG(seed, 0x686f6c64)), seed: seed, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)} //nolint:gosec // events, not keys
 }
@@ -125,7 +126,7 @@ func (g *Generator) Invoice() Line {
 	return Line{
 		Key: customer,
 		Value: map[string]any{
-			"id": id, "number": fmt.Sprintf("2026-%06d", g.invoices), "status": "ISSUED",
+			"id": id, "number": fmt.Sprintf("2026-%04d-%06d", g.seed%10_000, g.invoices), "status": "ISSUED",
 			"customer": map[string]any{
 				"id": customer, "name": first + " " + last,
 				"email":   strings.ToLower(first+"."+last) + "." + strconv.Itoa(who) + "@example.com",

@@ -37,3 +37,17 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersOfSeedsDiffer: who looks for an invoice by its number finds that of
+// one session of dev alone.
+func TestNumbersOfSeedsDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[any]uint64{}
+	for _, seed := range []uint64{0, 7, 8, 9999} {
+		number := example.New(seed).Invoice().Value["number"]
+		if first, again := seen[number]; again {
+			t.Errorf("%v is a number of the seeds %d and %d", number, first, seed)
+		}
+		seen[number] = seed
+	}
+}

@@ -16,9 +16,9 @@ import (
 	"holdfast.internal/internal/topics"
 )
 
-// leastText is how many bytes of text are looked for in values: shorter ones
-// would be found by chance.
-const leastText = 4
+// LeastText is how many bytes a text has at least that is looked for in values:
+// shorter ones would be found by chance.
+const LeastText = 4
 
 // spend takes the time that was spent off the budget, and reports whether any is left.
 func (s *search) spend(took time.Duration) bool {
@@ -42,7 +42,7 @@ func (s *search) elsewhere(ctx context.Context) error {
 	case event != "":
 		s.named[event] = true
 		return nil
-	case len(s.query) >= leastText:
+	case len(s.query) >= LeastText:
 		s.text = avroText(s.query)
 	default:
 		return nil

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	// The drivers that Open names.
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
@@ -99,6 +100,21 @@ var (
 	nameRule = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$`)
 )
 
+// ErrNoTable reports that Init was not called yet.
+var ErrNoTable = errors.New("no such table in the database")
+
+// noTable is PostgreSQL's code for a table that is missing.
+const noTable = "42P01"
+
+// failed says what failed, and tells a missing table from all else.
+func (o *Outbox) failed(doing string, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && pg.Code == noTable || strings.Contains(err.Error(), "no such table") { // SQLite has no code for it
+		err = fmt.Errorf("%s: %w", o.cfg.Table, ErrNoTable)
+	}
+	return fmt.Errorf("outbox: %s: %w", doing, err)
+}
+
 // Open opens the database. It connects when it is first used.
 func Open(cfg Config) (*Outbox, error) {
 	if cfg.Table == "" {
@@ -169,7 +185,7 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 		count(CASE WHEN error IS NOT NULL THEN 1 END),
 		count(CASE WHEN published_at IS NOT NULL THEN 1 END) FROM `+o.table)
 	if err := row.Scan(&s.Pending, &oldest, &s.Failed, &s.Published); err != nil {
-		return s, fmt.Errorf("outbox: status: %w", err)
+		return s, o.failed("status", err)
 	}
 	if t, err := time.Parse(time.RFC3339Nano, oldest.String); err == nil {
 		s.OldestPending = &t
@@ -192,33 +208,34 @@ func (o *Outbox) ListFailed(ctx context.Context, limit int) ([]Failed, error) {
 	rows, err := o.db.QueryContext(ctx, `SELECT `+o.dialect.idText()+`, aggregatetype, aggregateid, type, `+o.dialect.timeText("created_at")+`, error
 		FROM `+o.table+` WHERE error IS NOT NULL ORDER BY position LIMIT $1`, limit)
 	if err != nil {
-		return nil, fmt.Errorf("outbox: list: %w", err)
+		return nil, o.failed("list", err)
 	}
 	defer rows.Close()
 	failed := []Failed{}
 	for rows.Next() {
 		var f Failed
 		if err := rows.Scan(&f.ID, &f.AggregateType, &f.AggregateID, &f.Type, &f.CreatedAt, &f.Error); err != nil {
-			return nil, fmt.Errorf("outbox: list: %w", err)
+			return nil, o.failed("list", err)
 		}
 		failed = append(failed, f)
 	}
 	return failed, rows.Err()
 }
 
-// Retry lets refused rows be sent again, and returns how many there were.
-func (o *Outbox) Retry(ctx context.Context, ids ...string) (int64, error) {
-	var n int64
+// Retry lets refused rows be sent again, and returns the ids that no refused row has.
+func (o *Outbox) Retry(ctx context.Context, ids ...string) (unknown []string, err error) {
 	for _, id := range ids {
 		res, err := o.db.ExecContext(ctx, `UPDATE `+o.table+` SET error = NULL WHERE `+o.dialect.idText()+` = $1 AND error IS NOT NULL`, id)
 		if err != nil {
-			return n, fmt.Errorf("outbox: retry: %w", err)
+			return unknown, o.failed("retry", err)
 		}
-		changed, err := res.RowsAffected()
+		n, err := res.RowsAffected()
 		if err != nil {
-			return n, fmt.Errorf("outbox: retry: %w", err)
+			return unknown, o.failed("retry", err)
 		}
-		n += changed
+		if n == 0 {
+			unknown = append(unknown, id)
+		}
 	}
-	return n, nil
+	return unknown, nil
 }
