@@ -16,12 +16,11 @@ type Response struct {
 	Truncated bool // the body was longer than the cap
 }
 
-// do sends req within timeout (the client's own if that is shorter or timeout
-// is 0), reads at most limit bytes of the answer ([MaxBody] if 0) and closes
-// it. An answer of any status is no error. The error is a verdict, or the
-// context's own if it ended before anything was sent, and names neither URL,
-// credentials nor payload.
-func (c *Client) do(ctx context.Context, req *http.Request, timeout time.Duration, limit int64) (*Response, error) {
+// do sends req as call says, reads the answer and closes it. An answer of any
+// status is no error. The error is a verdict, or the context's own if it ended
+// before anything was sent, and names neither URL, credentials nor payload.
+func (c *Client) do(ctx context.Context, req *http.Request, call Call) (*Response, error) {
+	limit, timeout := call.MaxBody, call.Timeout
 	if limit <= 0 {
 		limit = MaxBody
 	}
@@ -34,7 +33,7 @@ func (c *Client) do(ctx context.Context, req *http.Request, timeout time.Duratio
 		defer cancel()
 	}
 	var sending once
-	bound, end := sending.bind(ctx, req)
+	bound, end := sending.bind(ctx, req, call.Body)
 	defer end()
 	answer, err := c.transport.RoundTrip(bound)
 	if err != nil {

@@ -37,11 +37,11 @@ func testClient(t *testing.T) *Client {
 
 func post(t *testing.T, client *Client, url string) (*Response, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("payload"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client.do(req.Context(), req, 0, 0)
+	return client.do(req.Context(), req, Call{Body: []byte("payload")})
 }
 
 func TestABodyIsReadUpToItsCap(t *testing.T) {
@@ -195,11 +195,11 @@ func TestATimeoutBeforeTheSendIsCertain(t *testing.T) {
 	<-arrived // and holds the only connection
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader("x"))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.do(req.Context(), req, 0, 0)
+	_, err = client.do(req.Context(), req, Call{Body: []byte("x")})
 	if _, f := holdfast.Judge(err); f.Class != holdfast.ClassTimeout || f.Code != "connect_timeout" {
 		t.Errorf("got %v, want a time-out with nothing sent", err)
 	}

@@ -40,7 +40,10 @@ type Call struct {
 	Endpoint string
 	// Cost is in tokens of the limit; 0 counts as 1.
 	Cost float64
-	// Timeout bounds the request, body included; 0 leaves it to the client.
+	// Body is what the request holds, which has none of its own; empty for none.
+	Body []byte
+	// Timeout bounds the request, body and answer included; 0, or more than the
+	// client's own, leaves it to the client.
 	Timeout time.Duration
 	// MaxBody is how many bytes of the answer are read; 0 means [MaxBody].
 	MaxBody int64
@@ -55,7 +58,7 @@ func (a *Attempt) Do(ctx context.Context, client *Client, req *http.Request, c C
 	if err := a.Pass(ctx, c.Endpoint, c.Cost); err != nil {
 		return nil, err
 	}
-	return client.do(ctx, req, c.Timeout, c.MaxBody)
+	return client.do(ctx, req, c)
 }
 
 // Pass waits until the limits let a request go; see [Gate]. A sink that does

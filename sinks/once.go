@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,33 +22,51 @@ var errOnce = errors.New("sent once, and the connection was lost")
 // was written may be repeated; so may one over HTTP/2, as the vendor has said
 // there that it took no notice of the first.
 type once struct {
-	sent atomic.Bool // bytes of the request may have left
-	conn net.Conn    // that it was given last; net/http tells and asks in one goroutine
+	sent  atomic.Bool // bytes of the request may have left
+	body  []byte
+	conn  net.Conn // that it was given last, where it may be HTTP/2; net/http tells and asks in one goroutine
+	trace httptrace.ClientTrace
+	stop  context.CancelCauseFunc // of a request without a body
 }
 
-// bind returns req with ctx, guarded. end is called when it has been answered.
-func (o *once) bind(ctx context.Context, req *http.Request) (bound *http.Request, end func()) {
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { o.sent.Store(true) }}
-	again := req.GetBody
-	if again != nil { // net/http asks for the body before it repeats one that has any
-		trace.GotConn = func(info httptrace.GotConnInfo) { o.conn = info.Conn }
-		bound = req.WithContext(httptrace.WithClientTrace(ctx, trace))
-		bound.GetBody = func() (io.ReadCloser, error) {
-			if o.sent.Load() && !overHTTP2(o.conn) {
-				return nil, errOnce
-			}
-			return again()
-		}
-		return bound, func() {}
+// bind returns req with ctx and a body, guarded. end is called when it has been
+// answered.
+func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound *http.Request, end func()) {
+	o.body, end = body, func() {}
+	o.trace.WroteHeaders = o.wrote
+	if len(body) == 0 {
+		ctx, o.stop = context.WithCancelCause(ctx)
+		o.trace.GotConn, end = o.stopAgain, func() { o.stop(nil) }
+	} else if req.URL.Scheme == "https" { // nothing else speaks HTTP/2
+		o.trace.GotConn = o.gotConn
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	trace.GotConn = func(info httptrace.GotConnInfo) {
-		if o.sent.Load() && !overHTTP2(info.Conn) {
-			cancel(errOnce)
-			_ = info.Conn.Close() // it may not be looked at ctx any more before the request is written
-		}
+	bound = req.WithContext(httptrace.WithClientTrace(ctx, &o.trace))
+	if len(body) > 0 {
+		bound.Body, bound.GetBody, bound.ContentLength = o.read(), o.again, int64(len(body))
 	}
-	return req.WithContext(httptrace.WithClientTrace(ctx, trace)), func() { cancel(nil) }
+	return bound, end
+}
+
+func (o *once) wrote() { o.sent.Store(true) }
+
+func (o *once) gotConn(info httptrace.GotConnInfo) { o.conn = info.Conn }
+
+func (o *once) read() io.ReadCloser { return io.NopCloser(bytes.NewReader(o.body)) }
+
+// again is asked for the body before a request is repeated.
+func (o *once) again() (io.ReadCloser, error) {
+	if o.sent.Load() && !overHTTP2(o.conn) {
+		return nil, errOnce
+	}
+	return o.read(), nil
+}
+
+// stopAgain ends a request that is repeated, and has no body to be asked for.
+func (o *once) stopAgain(info httptrace.GotConnInfo) {
+	if o.sent.Load() && !overHTTP2(info.Conn) {
+		o.stop(errOnce)
+		_ = info.Conn.Close() // the context may not be looked at any more before the request is written
+	}
 }
 
 func overHTTP2(conn net.Conn) bool {

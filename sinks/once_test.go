@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,8 +17,18 @@ import (
 // engine's matter, which pays for each request.
 func TestP6ARequestIsSentOnce(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		t.Run(method, func(t *testing.T) {
+	none := func() io.Reader { return nil }
+	for name, test := range map[string]struct {
+		method string
+		own    func() io.Reader // the request's own body
+		call   Call
+	}{
+		"a body":               {http.MethodPost, none, Call{Body: []byte("x")}},
+		"no body":              {http.MethodGet, none, Call{}},
+		"an empty body":        {http.MethodGet, func() io.Reader { return strings.NewReader("") }, Call{}},
+		"a body of the sink's": {http.MethodPost, func() io.Reader { return strings.NewReader("x") }, Call{}},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const requests = 20
 			var arrived atomic.Int64
@@ -35,15 +46,12 @@ func TestP6ARequestIsSentOnce(t *testing.T) {
 			client := testClient(t)
 			uncertain := 0
 			for range requests {
-				req, err := http.NewRequestWithContext(t.Context(), method, server.URL, nil)
-				if method == http.MethodPost {
-					req, err = http.NewRequestWithContext(t.Context(), method, server.URL, strings.NewReader("x"))
-				}
+				req, err := http.NewRequestWithContext(t.Context(), test.method, server.URL, test.own())
 				if err != nil {
 					t.Fatal(err)
 				}
 				req.Header.Set("Idempotency-Key", "k")
-				_, err = client.do(t.Context(), req, 0, 0)
+				_, err = client.do(t.Context(), req, test.call)
 				if _, f := holdfast.Judge(err); err != nil && f.Class == holdfast.ClassUncertain {
 					uncertain++
 				}

@@ -3,11 +3,9 @@
 package http
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -71,13 +69,8 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err != nil {
 		return err
 	}
-	req := &http.Request{
-		Method: s.method, URL: u, Host: u.Host, Header: s.header(a),
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// Over a connection that turned out to be closed nothing was sent.
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
-	}
-	answer, err := a.Do(ctx, s.client, req, sinks.Call{Timeout: s.timeout})
+	req := &http.Request{Method: s.method, URL: u, Host: u.Host, Header: s.header(a)}
+	answer, err := a.Do(ctx, s.client, req, sinks.Call{Body: body, Timeout: s.timeout})
 	if err != nil {
 		return err
 	}

@@ -27,14 +27,14 @@ const maxList = 1 << 20
 
 // send sends one request. Its error is a verdict; nil means a 2xx answer.
 func (w *work) send(ctx context.Context, r request) (*sinks.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, w.baseURL+r.path, strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, w.baseURL+r.path, nil)
 	if err != nil {
 		return nil, holdfast.Permanent(holdfast.ClassConfig, "url", errors.New("request has no valid URL"))
 	}
 	req.Header.Set("Authorization", "Bearer "+w.apiKey.Reveal())
 	req.Header.Set("Stripe-Version", w.version)
 	req.Header.Set("User-Agent", "holdfast")
-	call := sinks.Call{Endpoint: endpointOf(r.method, r.path), Timeout: w.timeout, MaxBody: maxList}
+	call := sinks.Call{Endpoint: endpointOf(r.method, r.path), Body: []byte(r.body), Timeout: w.timeout, MaxBody: maxList}
 	if r.method != http.MethodGet {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Idempotency-Key", r.key)
