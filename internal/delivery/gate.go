@@ -99,8 +99,8 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	g.clock = withPatience(ctx, timeout)
-	defer g.clock.end()
+	g.clock = g.sched.calls.begin(ctx, timeout)
+	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {
 		err = context.DeadlineExceeded // of a context that was made from ours

@@ -14,29 +14,23 @@ import (
 type patience struct {
 	context.Context
 
+	parent context.Context //nolint:containedctx // asked when it may have ended
 	cancel context.CancelCauseFunc
 
-	mu    sync.Mutex
-	timer *time.Timer
-	since time.Time // when the timer was started
-	left  time.Duration
-	waits int // at once
-}
-
-// withPatience gives a call its time, until end.
-func withPatience(parent context.Context, d time.Duration) *patience {
-	ctx, cancel := context.WithCancelCause(parent)
-	p := &patience{Context: ctx, cancel: cancel, since: time.Now(), left: d}
-	p.timer = time.AfterFunc(d, p.expire)
-	return p
+	// Guarded by the mutex of its calls.
+	of         *calls
+	prev, next *patience
+	end        time.Time     // when its time is over, unless it waits
+	left       time.Duration // while it waits
+	waits      int           // at once
 }
 
 // Deadline is when the call ends if it waits for no token any more: true of
 // whatever it does with it, as a request that is under way waits for none.
 func (p *patience) Deadline() (time.Time, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.since.Add(p.left), true
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	return p.end, true
 }
 
 // Err implements [context.Context].
@@ -54,36 +48,104 @@ func (p *patience) pause() (resume func()) {
 	if p == nil {
 		return func() {}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waits++; p.waits == 1 && p.timer.Stop() {
-		p.left -= time.Since(p.since)
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.waits++; p.waits == 1 {
+		p.left = max(time.Until(p.end), 0)
 	}
 	return p.resume
 }
 
 func (p *patience) resume() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waits--; p.waits == 0 && p.Context.Err() == nil {
-		p.since = time.Now()
-		p.timer.Reset(max(p.left, 0))
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.waits--; p.waits == 0 && p.of.has(p) {
+		p.end = time.Now().Add(p.left)
+		p.of.ring(p.end)
 	}
 }
 
-// expire ends a call whose time is over; one that began to wait in the same
-// moment is given what is left, which is nothing.
-func (p *patience) expire() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waits == 0 {
-		p.cancel(context.DeadlineExceeded)
-	}
+// calls are those of the sink that are under way. One timer serves them all,
+// and each knows its parent without being known there: nearly every call ends
+// long before its time and its parent's end, and would be entered in both for
+// nothing.
+type calls struct {
+	mu    sync.Mutex
+	first *patience
+	timer *time.Timer // nil until there was a call
+	rings time.Time   // when it does; zero if it is not set
 }
 
-func (p *patience) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.timer.Stop()
+// begin gives a call its time, until end. Whoever ends the parent calls look.
+func (c *calls) begin(parent context.Context, d time.Duration) *patience {
+	p := &patience{parent: parent, of: c}
+	p.Context, p.cancel = context.WithCancelCause(context.Background())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.end = time.Now().Add(d)
+	if p.next = c.first; p.next != nil {
+		p.next.prev = p
+	}
+	c.first = p
+	c.ring(p.end)
+	if err := parent.Err(); err != nil { // it may have ended before anybody could look here
+		p.cancel(err)
+	}
+	return p
+}
+
+// end ends a call that has returned.
+func (c *calls) end(p *patience) {
+	c.mu.Lock()
+	if c.has(p) {
+		c.drop(p)
+	}
+	c.mu.Unlock()
 	p.cancel(nil)
+}
+
+// look ends the calls whose time is over, or whose parent has ended.
+func (c *calls) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rings = time.Time{}
+	now := time.Now()
+	for p := c.first; p != nil; p = p.next {
+		switch {
+		case p.parent.Err() != nil:
+			p.cancel(p.parent.Err())
+		case p.waits > 0:
+		case !p.end.After(now):
+			p.cancel(context.DeadlineExceeded)
+		default:
+			c.ring(p.end)
+		}
+	}
+}
+
+// ring sets the timer, unless it rings before that.
+func (c *calls) ring(at time.Time) {
+	if !c.rings.IsZero() && !at.Before(c.rings) {
+		return
+	}
+	c.rings = at
+	if c.timer == nil {
+		c.timer = time.AfterFunc(time.Until(at), c.look)
+		return
+	}
+	c.timer.Reset(time.Until(at))
+}
+
+func (c *calls) has(p *patience) bool { return p.prev != nil || c.first == p }
+
+func (c *calls) drop(p *patience) {
+	if p.next != nil {
+		p.next.prev = p.prev
+	}
+	if p.prev != nil {
+		p.prev.next = p.next
+	} else {
+		c.first = p.next
+	}
+	p.prev, p.next = nil, nil
 }

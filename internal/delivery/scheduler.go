@@ -54,6 +54,7 @@ type scheduler struct {
 
 	owned atomic.Int64 // len(shards)
 	fence fence
+	calls calls
 
 	mu      sync.Mutex
 	work    sync.Cond // something may be sent, or closed

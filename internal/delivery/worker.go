@@ -110,6 +110,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		oversize: make(chan struct{}, 1),
 	}
 	w.life, w.endLife = context.WithCancel(context.Background())
+	context.AfterFunc(w.life, w.sched.calls.look) // a batch belongs to no shard
 	w.reconciler, _ = deps.Sink.(sinks.Reconciler)
 	if b, ok := deps.Sink.(sinks.Batcher); ok && b.Batch().Events > 1 {
 		w.batcher = b
