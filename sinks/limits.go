@@ -25,8 +25,8 @@ func NewLimits(daily string) *Limits {
 // Read reads an answer: RateLimit and RateLimit-Policy of
 // draft-ietf-httpapi-ratelimit-headers, its older forms, X-RateLimit-Remaining
 // with -Reset, and the daily quota. Of several windows the tightest counts.
-// What does not parse says nothing.
-func (l *Limits) Read(h http.Header, now time.Time) Advice {
+// What does not parse says nothing. now is asked only where a time is given.
+func (l *Limits) Read(h http.Header, now func() time.Time) Advice {
 	var a Advice
 	foreign := a.readPolicies(h["Ratelimit-Policy"])
 	if !a.readWindows(h["Ratelimit"], foreign) {
@@ -120,7 +120,7 @@ func positive(get func(string) (any, bool), name string) float64 {
 }
 
 // readReset reads the names that were in use before there was a standard.
-func (a *Advice) readReset(h http.Header, now time.Time) {
+func (a *Advice) readReset(h http.Header, now func() time.Time) {
 	for _, f := range resetFields() {
 		if len(h[f.remaining]) == 0 {
 			continue
@@ -129,7 +129,7 @@ func (a *Advice) readReset(h http.Header, now time.Time) {
 		if err != nil || !(left >= 0) || left > 1e12 {
 			continue
 		}
-		if reset, ok := resetOf(first(h[f.reset]), now); ok && reset > 0 {
+		if reset, ok := resetOf(first(h[f.reset]), now()); ok && reset > 0 {
 			a.tighten(left, reset)
 			return
 		}

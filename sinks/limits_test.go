@@ -36,7 +36,7 @@ func TestLimitsOfAnAnswer(t *testing.T) {
 			for k, v := range tt.header {
 				h.Set(k, v)
 			}
-			if got := NewLimits("Sforce-Limit-Info").Read(h, now); got != tt.want {
+			if got := NewLimits("Sforce-Limit-Info").Read(h, func() time.Time { return now }); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -46,7 +46,7 @@ func TestLimitsOfAnAnswer(t *testing.T) {
 func TestADailyCountIsReadOnlyWhereItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Sforce-Limit-Info": {"api-usage=18/5000"}}
-	if got := NewLimits("").Read(h, time.Now()); got != (Advice{}) {
+	if got := NewLimits("").Read(h, time.Now); got != (Advice{}) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -58,7 +58,7 @@ func FuzzLimits(f *testing.F) {
 	limits := NewLimits("Day")
 	f.Fuzz(func(t *testing.T, field, policy, left, reset, daily string) {
 		h := http.Header{"Ratelimit": {field}, "Ratelimit-Policy": {policy}, "X-Ratelimit-Remaining": {left}, "X-Ratelimit-Reset": {reset}, "Day": {daily}}
-		if a := limits.Read(h, now); !(a.Rate >= 0) || a.Reset < 0 || a.Reset > maxWait || !(a.Left >= 0) || !(a.Used >= 0) || !(a.Max >= 0) {
+		if a := limits.Read(h, func() time.Time { return now }); !(a.Rate >= 0) || a.Reset < 0 || a.Reset > maxWait || !(a.Left >= 0) || !(a.Used >= 0) || !(a.Max >= 0) {
 			t.Fatalf("%v: %+v", h, a)
 		}
 	})

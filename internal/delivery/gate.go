@@ -99,7 +99,9 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	g.clock = g.sched.calls.begin(ctx, timeout)
+	now := time.Now()
+	g.begin(now)
+	g.clock = g.sched.calls.begin(ctx, now.Add(timeout))
 	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {
@@ -118,7 +120,6 @@ func (g *gate) enter(ctx context.Context) error {
 		g.credit = 1
 	}
 	g.sent = sent{}
-	g.begin(time.Now())
 	return nil
 }
 

@@ -76,13 +76,13 @@ type calls struct {
 	rings time.Time   // when it does; zero if it is not set
 }
 
-// begin gives a call its time, until end. Whoever ends the parent calls look.
-func (c *calls) begin(parent context.Context, d time.Duration) *patience {
-	p := &patience{parent: parent, of: c}
+// begin gives a call its time, until end at the latest. Whoever ends the parent
+// calls look.
+func (c *calls) begin(parent context.Context, end time.Time) *patience {
+	p := &patience{parent: parent, of: c, end: end}
 	p.Context, p.cancel = context.WithCancelCause(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.end = time.Now().Add(d)
 	if p.next = c.first; p.next != nil {
 		p.next.prev = p
 	}

@@ -74,7 +74,7 @@ func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if err != nil {
 		return err
 	}
-	a.Hear(s.limits.Read(answer.Header, s.now()))
+	a.Hear(s.limits.Read(answer.Header, s.now))
 	return s.judge(a, body, answer)
 }
 
