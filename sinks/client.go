@@ -9,11 +9,16 @@ import (
 // Limits of what a destination may send us. Whatever it sends, a request costs
 // no more memory than these.
 const (
-	MaxBody      = 64 << 10 // bytes of a response body that are read
-	maxHeader    = 64 << 10 // bytes of response headers
-	dialTimeout  = 2 * time.Second
-	handshake    = 5 * time.Second
-	idle         = time.Minute
+	MaxBody     = 64 << 10 // bytes of a response body that are read
+	maxHeader   = 64 << 10 // bytes of response headers
+	dialTimeout = 2 * time.Second
+	handshake   = 5 * time.Second
+	idle        = time.Minute
+	// silence is how long a connection over HTTP/2 may say nothing before it is
+	// asked for a sign of life, and as long again until it is given up. Without,
+	// one that a balancer has forgotten would time out every request for as long
+	// as the kernel sends again, some 15 minutes: it is not left for a time-out.
+	silence      = 5 * time.Second
 	totalTimeout = 15 * time.Second
 )
 
@@ -57,6 +62,7 @@ func NewClient(e Egress, o ClientOptions) *Client {
 		MaxIdleConnsPerHost:    o.Concurrency,
 		IdleConnTimeout:        idle,
 		ForceAttemptHTTP2:      true, // a DialContext of our own would turn it off
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 	}
 	if !e.AllowHTTP {
 		transport.RegisterProtocol("http", noPlainHTTP{})

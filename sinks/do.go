@@ -36,7 +36,10 @@ func (c *Client) do(ctx context.Context, req *http.Request, call Call) (*Respons
 	bound, end := sending.bind(ctx, req, call.Body)
 	defer end()
 	answer, err := c.transport.RoundTrip(bound)
-	if err != nil {
+	switch {
+	case err != nil && sending.unanswered():
+		return nil, unanswered(err)
+	case err != nil:
 		return nil, networkVerdict(ctx, err, sending.sent.Load())
 	}
 	defer func() { _ = answer.Body.Close() }()

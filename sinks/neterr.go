@@ -104,6 +104,14 @@ func afterSend(err error, cause func(string) error) error {
 	}}
 }
 
+// unanswered is the verdict of a request whose stream the vendor ended: most
+// often it goes away politely, and has begun with nothing that it did not answer.
+func unanswered(err error) error {
+	return &holdfast.TransientError{Again: true, Failure: holdfast.Failure{
+		Class: holdfast.ClassUncertain, Code: "unanswered", Err: &networkError{text: "the stream ended without an answer", cause: err},
+	}}
+}
+
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||

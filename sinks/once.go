@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -18,15 +17,18 @@ var errOnce = errors.New("sent once, and the connection was lost")
 // once keeps a request from being sent again behind our back. Over HTTP/1
 // net/http repeats one that has an idempotency key, or is a GET, when a
 // connection that it used before dies under it: nobody has paid for that one,
-// no hold keeps it back, and the vendor counts it. A request of which nothing
-// was written may be repeated; so may one over HTTP/2, as the vendor has said
-// there that it took no notice of the first.
+// no hold keeps it back, and the vendor counts it. Over HTTP/2 it repeats, for
+// up to a minute, what the vendor says it took no notice of, and what ended for
+// an error of ours, of which nobody says so. A request of which nothing was
+// written may be repeated.
 type once struct {
 	sent  atomic.Bool // bytes of the request may have left
 	body  []byte
-	conn  net.Conn // that it was given last, where it may be HTTP/2; net/http tells and asks in one goroutine
 	trace httptrace.ClientTrace
 	stop  context.CancelCauseFunc // of a request without a body
+	// What follows is told and asked in the goroutine that sends.
+	http2 bool // the connection that was given last
+	ended bool // it would have been sent again
 }
 
 // bind returns req with ctx and a body, guarded. end is called when it has been
@@ -38,7 +40,7 @@ func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound 
 		ctx, o.stop = context.WithCancelCause(ctx)
 		o.trace.GotConn, end = o.stopAgain, func() { o.stop(nil) }
 	} else if req.URL.Scheme == "https" { // nothing else speaks HTTP/2
-		o.trace.GotConn = o.gotConn
+		o.trace.GotConn = o.given
 	}
 	bound = req.WithContext(httptrace.WithClientTrace(ctx, &o.trace))
 	if len(body) > 0 {
@@ -49,13 +51,16 @@ func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound 
 
 func (o *once) wrote() { o.sent.Store(true) }
 
-func (o *once) gotConn(info httptrace.GotConnInfo) { o.conn = info.Conn }
+func (o *once) given(info httptrace.GotConnInfo) {
+	secure, ok := info.Conn.(*tls.Conn)
+	o.http2 = ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+}
 
 func (o *once) read() io.ReadCloser { return io.NopCloser(bytes.NewReader(o.body)) }
 
 // again is asked for the body before a request is repeated.
 func (o *once) again() (io.ReadCloser, error) {
-	if o.sent.Load() && !overHTTP2(o.conn) {
+	if o.ended = o.sent.Load(); o.ended {
 		return nil, errOnce
 	}
 	return o.read(), nil
@@ -63,13 +68,16 @@ func (o *once) again() (io.ReadCloser, error) {
 
 // stopAgain ends a request that is repeated, and has no body to be asked for.
 func (o *once) stopAgain(info httptrace.GotConnInfo) {
-	if o.sent.Load() && !overHTTP2(info.Conn) {
-		o.stop(errOnce)
-		_ = info.Conn.Close() // the context may not be looked at any more before the request is written
+	o.given(info)
+	if o.ended = o.sent.Load(); !o.ended {
+		return
+	}
+	o.stop(errOnce)
+	if !o.http2 { // the context may not be looked at any more before the request is written
+		_ = info.Conn.Close()
 	}
 }
 
-func overHTTP2(conn net.Conn) bool {
-	secure, ok := conn.(*tls.Conn)
-	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
-}
+// unanswered reports whether the vendor ended the stream of a request and lives:
+// that request alone is to be sent again, by whoever pays for it.
+func (o *once) unanswered() bool { return o.ended && o.http2 }

@@ -3,6 +3,7 @@ package sinks
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -138,22 +140,22 @@ func (c *frameConn) ok(stream uint32, whole bool) {
 // send sends a request with a body, or a GET without one.
 func (f *frames) send(client *Client, method, body string) error {
 	f.t.Helper()
-	var reader io.Reader
-	if method == http.MethodPost {
-		reader = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(f.t.Context(), method, "https://"+f.listener.Addr().String(), reader)
+	req, err := http.NewRequestWithContext(f.t.Context(), method, "https://"+f.listener.Addr().String(), nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	req.Header.Set("Idempotency-Key", body)
-	_, err = client.do(f.t.Context(), req, 0, 0)
+	if method == http.MethodGet {
+		body = ""
+	}
+	_, err = client.do(f.t.Context(), req, Call{Body: []byte(body)})
 	return err
 }
 
 // TestP6ARequestIsSentOnceOverHTTP2: the first request of a connection is
-// answered, and what comes of the second is what the vendor says of it. Only if
-// it says that it took no notice may it be sent again behind the engine's back.
+// answered, and what comes of the second is what the vendor says of it. Nothing
+// is sent again behind the engine's back; where the vendor ended that request
+// alone, the engine is told to ask again at once.
 func TestP6ARequestIsSentOnceOverHTTP2(t *testing.T) {
 	t.Parallel()
 	reset := func(code http2.ErrCode) func(*frameConn, uint32) {
@@ -161,7 +163,7 @@ func TestP6ARequestIsSentOnceOverHTTP2(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		second func(c *frameConn, stream uint32)
-		again  bool // it arrives a second time, and is answered
+		again  bool
 	}{
 		"the connection is closed": {second: func(c *frameConn, _ uint32) { _ = c.conn.Close() }},
 		"the connection is reset": {second: func(c *frameConn, _ uint32) {
@@ -187,6 +189,7 @@ func TestP6ARequestIsSentOnceOverHTTP2(t *testing.T) {
 		}},
 		"half an answer, and it goes away": {second: func(c *frameConn, stream uint32) { c.ok(stream, false); _ = c.WriteGoAway(0, http2.ErrCodeNo, nil) }},
 		"the stream is refused":            {second: reset(http2.ErrCodeRefusedStream), again: true},
+		"the stream ends for our error":    {second: reset(http2.ErrCodeProtocol), again: true},
 		"it goes away, not having begun with it": {again: true, second: func(c *frameConn, stream uint32) {
 			_ = c.WriteGoAway(stream-2, http2.ErrCodeNo, nil)
 			_ = c.conn.Close()
@@ -207,17 +210,15 @@ func TestP6ARequestIsSentOnceOverHTTP2(t *testing.T) {
 				}
 				err := vendor.send(client, method, "two")
 				want := []string{"one", "two"}
-				if test.again {
-					want = append(want, "two")
-				}
 				if method == http.MethodGet {
 					want = make([]string, len(want))
 				}
 				if got := vendor.arrived(); strings.Join(got, " ") != strings.Join(want, " ") {
 					t.Errorf("arrived: %q, want %q", got, want)
 				}
-				if _, f := holdfast.Judge(err); test.again && err != nil || !test.again && f.Class != holdfast.ClassUncertain {
-					t.Errorf("%v of class %q", err, f.Class)
+				verdict, ok := errors.AsType[*holdfast.TransientError](err)
+				if !ok || verdict.Class != holdfast.ClassUncertain || verdict.Again != test.again {
+					t.Errorf("%#v, want one that is uncertain, asked again: %t", err, test.again)
 				}
 			})
 		}
@@ -253,5 +254,34 @@ func TestP6AConnectionOfManyIsSentOnce(t *testing.T) {
 	slices.Sort(got)
 	if len(slices.Compact(got)) != 1+many || len(vendor.arrived()) != 1+many {
 		t.Errorf("%d requests arrived of %d that were sent", len(vendor.arrived()), 1+many)
+	}
+}
+
+// TestP4ADeafConnectionIsLeft: over HTTP/2 a time-out ends a request and not its
+// connection. One whose peer has gone without a word must not be kept.
+func TestP4ADeafConnectionIsLeft(t *testing.T) {
+	t.Parallel()
+	deaf := make(chan struct{})
+	vendor, client := newFrames(t, func(c *frameConn, nth int, stream uint32) {
+		if nth == 2 {
+			<-deaf // reads no frame any more, pings included
+			return
+		}
+		c.ok(stream, true)
+	})
+	t.Cleanup(func() { close(deaf) })
+	transportOf(client).HTTP2.SendPingTimeout, transportOf(client).HTTP2.PingTimeout = 200*time.Millisecond, 200*time.Millisecond
+	client.timeout = 300 * time.Millisecond
+	if err := vendor.send(client, http.MethodPost, "one"); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for began := time.Now(); vendor.send(client, http.MethodPost, "two") != nil; failed++ {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%d requests failed over a connection that nobody listens to", failed)
+		}
+	}
+	if failed == 0 {
+		t.Error("no request met a deaf connection: nothing was shown")
 	}
 }
