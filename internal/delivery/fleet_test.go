@@ -251,13 +251,13 @@ func TestP5AVendorThatNamesNoNumberIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inFleet(t, vendorsim.Options{Rate: takes}, func(f *fleet) {
-				f.produce(1500)
+				f.produce(2000)
 				for range c.replicas {
 					defer f.start(c.limit)()
 				}
 				pass(c.settles)
 				from := time.Since(f.began)
-				pass(time.Minute)
+				pass(c.settles) // as long again: of 40 requests a second, a share needs many
 				to := time.Since(f.began)
 				f.mu.Lock()
 				defer f.mu.Unlock()

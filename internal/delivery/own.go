@@ -14,7 +14,7 @@ func (s *scheduler) assign(life context.Context, topic string, num, epoch int32)
 	sh := s.shards[num]
 	if sh == nil {
 		sh = newShard(life, num, epoch, len(s.layout.names))
-		context.AfterFunc(sh.sends, s.calls.look)
+		context.AfterFunc(sh.sends, s.calls.look) //nolint:contextcheck // the calls carry none
 		s.shards[num] = sh
 		s.owned.Store(int64(len(s.shards)))
 	}

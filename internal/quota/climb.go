@@ -91,14 +91,17 @@ func (c *climb) hear(now time.Time, t tally, limit float64) {
 	}
 	t = t.times(min(1, climbDense/c.flow.pace().requests))
 	c.counts = c.counts.plus(t)
-	if c.tooMuch(t) && c.counts.Took > 0 {
+	if c.tooMuch(now, t) && c.counts.Took > 0 {
 		*c = climb{plateau: c.next(now, limit), cut: now, bottom: true, noise: c.noise, flow: c.flow}
 	}
 }
 
 // tooMuch reports whether the rate has to fall for what was heard.
-func (c *climb) tooMuch(t tally) bool {
+func (c *climb) tooMuch(now time.Time, t tally) bool {
 	if !c.bottom {
+		if c.way(now) < 1 { // the rate is no reason yet; at the bottom it was perhaps somebody else's
+			c.noise = min(c.noise, c.counts.shareAtMost())
+		}
 		return c.doubts(t)
 	}
 	share := c.counts.share()

@@ -1,5 +1,7 @@
 package quota
 
+import "math"
+
 // tally counts the answers of a vendor: requests that it took, requests that
 // it refused for being too many, and the tokens of both.
 type tally struct {
@@ -12,6 +14,13 @@ func (t tally) requests() float64 { return t.Took + t.Refused }
 
 // share is the part of the requests that was refused.
 func (t tally) share() float64 { return t.Refused / max(1, t.requests()) }
+
+// shareAtMost is what the share may be where chance played along: two standard
+// deviations above what was seen.
+func (t tally) shareAtMost() float64 {
+	p := t.share()
+	return p + 2*math.Sqrt(p*(1-p)/max(1, t.requests()))
+}
 
 func (t tally) plus(o tally) tally {
 	return tally{Took: t.Took + o.Took, Refused: t.Refused + o.Refused, Tokens: t.Tokens + o.Tokens}
