@@ -40,6 +40,7 @@ type Bucket struct {
 	climbed float64 // the granter's ceiling for all, in tokens per second; 0 for none
 	noise   float64 // as the granter told it
 	static  lease
+	own     share // at most, while static lives
 }
 
 // Local returns a bucket that has the whole limit for itself.
@@ -197,7 +198,7 @@ func (b *Bucket) look(now time.Time) {
 	case b.granted.live(now):
 		b.tokens.set(now, b.share.atMost(b.ceiling))
 	case b.static.live(now):
-		part := b.ceiling.atMost(b.agreed).capped(b.climbed).times(b.fraction())
+		part := b.part().atMost(b.own)
 		if part.Rate < b.tokens.share.Rate {
 			b.tokens.lower(now, part)
 			return
@@ -206,6 +207,11 @@ func (b *Bucket) look(now time.Time) {
 	default:
 		b.tokens.set(now, share{})
 	}
+}
+
+// part is the static share.
+func (b *Bucket) part() share {
+	return b.ceiling.atMost(b.agreed).capped(b.climbed).times(b.fraction())
 }
 
 // fraction is the part of the limit that is this process's by itself.
@@ -246,12 +252,12 @@ func (b *Bucket) lookAgain(now time.Time) {
 	}
 }
 
-// fallBack lets the bucket go by its static share.
-func (b *Bucket) fallBack(now time.Time, until lease) {
+// fallBack lets the bucket go by its static share, as much of it as was said.
+func (b *Bucket) fallBack(now time.Time, said share, until lease) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look(now)
-	b.static = until
+	b.static, b.own = until, said
 	b.lookAgain(now)
 }
 
@@ -284,13 +290,17 @@ func (b *Bucket) idle(now time.Time) bool {
 }
 
 // want is what the process demands now.
-func (b *Bucket) want(now time.Time) want {
+func (b *Bucket) want(now time.Time, static bool) want {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lower(now)
 	b.urgent = false
 	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed, Noise: b.noise}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
+	if static {
+		part := b.part()
+		w.Static = &part
+	}
 	if b.vendor.daily != nil {
 		w.Day = b.vendor.daily.said(now)
 	}

@@ -198,7 +198,7 @@ func TestAFallingStaticShare(t *testing.T) {
 	fraction := 1.0
 	b := newBucket(Limit{Rate: 100, Burst: 100})
 	b.shares = append(b.shares, func() float64 { return fraction })
-	b.fallBack(now, lease{asked: now, term: Term})
+	b.fallBack(now, b.part(), lease{asked: now, term: Term})
 	b.take(now, 1)
 	fraction = 0.1 // at once; the bucket is looked at a second later
 	sent := 0

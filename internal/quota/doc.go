@@ -32,24 +32,27 @@
 //  4. While no granter writes anything for a whole term, every share has
 //     ended. A process then marks its demands as static; once it has read
 //     such a demand back it may use the fraction of the limit that its source
-//     partitions are, until one term after it sent the demand. Those
-//     fractions add up to at most 1 by themselves. A granter that reads a
-//     static demand grants nothing for one term.
+//     partitions are, and no more than the demand says, until one term after
+//     it sent that. Those fractions add up to at most 1 by themselves. A
+//     granter that reads a static demand grants nothing for one term.
 //  5. A record that was decided on before its writer had read a contrary one
 //     is void: each carries its basis, the last offset its writer had read. A
 //     round is void if a claim of another or a static demand lies between its
 //     basis and itself; a static demand is void if a claim or a round does.
 //     All readers see the same order, so all agree.
 //
-// What was promised is known to who has read all rounds of the last term, see
-// below, and no static demand among them. Each share in them counts as
-// promised, whether its round counts or not, until one term after it was read,
-// or until its holder says that it runs on a later one, or has left.
+// What was promised is known to who has read all of the last term, see below.
+// Each share in a round counts as promised, whether the round counts or not,
+// and so does a static one, until one term after it was read, or until its
+// holder says that it runs on a later one, or has left. A static demand that
+// counts ends the rounds before it; if it is not known whether one counts, what
+// was promised is not known. Nor is it if all of that is more than the limit:
+// some of it has ended then, and what is renewed must be held.
 //
-// Hence a static share and a granted one never live together: if the round
-// comes first in the log, static shares begin a term after it was read; if
-// the static demand comes first, a round that counts was decided a term after
-// that was read, or is known to have been.
+// Hence a static share and a granted one never live together unaccounted: if
+// the round comes first in the log, static shares begin a term after it was
+// read; if the static demand comes first, it was counted by whoever began to
+// reign after it, or a round that counts was decided a term after it was read.
 //
 // The end of a share is checked when a token is taken, so a process that was
 // stopped for a while finds its share ended. Tokens that are taken before

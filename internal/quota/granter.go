@@ -33,6 +33,7 @@ type granter struct {
 
 // granted is one limit.
 type granted struct {
+	from   time.Time // nothing is granted before
 	ledger *ledger
 	slots  slots
 	told   map[string]told
@@ -79,14 +80,21 @@ func (g *granter) read(now time.Time, m *message) (begins bool) {
 }
 
 // inherit begins a reign with what all others may hold, so that it need not
-// wait for the end of that.
+// wait for the end of that. Where it is more than there is, some of it has
+// ended, and nobody knows which: if it were renewed, all of it would be held.
 func (g *granter) inherit(now time.Time, held map[string]*ledger, b *board) {
+	end := g.from
 	g.from = now
 	for name, l := range held {
+		most := share{}
 		for id, s := range b.askers(now, name) {
 			l.ack(id, ruling{s.By, s.Ack})
+			most = most.atLeast(s.Total)
 		}
 		g.limits[name] = newGranted(l)
+		if over := l.promised().minus(most.times(1 + rounding)); over != (share{}) {
+			g.limits[name].from = end
+		}
 	}
 }
 
@@ -155,6 +163,9 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 	if l == nil {
 		l = newGranted(newLedger())
 		g.limits[name] = l
+	}
+	if now.Before(l.from) {
+		return nil
 	}
 	l.ledger.expire(now)
 	standing := b.askers(now, name)

@@ -45,6 +45,8 @@ type want struct {
 	// By and Ack are the granter and the round whose share the writer runs on.
 	By  string `json:"by,omitempty"`
 	Ack uint64 `json:"ack,omitempty"`
+	// Static is what the writer goes by at most of a static demand; nil otherwise.
+	Static *share `json:"static,omitempty"`
 	// Answers is what the vendor answered to the writer since it began.
 	Answers tally `json:"answers,omitzero"`
 	// Day is the count of a daily quota as the writer knows it.

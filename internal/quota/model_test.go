@@ -108,8 +108,8 @@ func drawRestarts(p picker) plan {
 		out.costs = append(out.costs, 1)
 	}
 	for at := ms("first", 4000, 12_000); at < planLasts; at += ms("next", 100, 6000) {
-		kind := []string{"restart", "restart granter", "restart granter", "late reads", "late writes", "late granter", "stop", "owner", "load"}[p.pick("kind", 9)]
-		out.mishaps = append(out.mishaps, mishap{at: at, kind: kind, who: p.pick("who", 5), d: ms("for", 0, 1600)})
+		kind := []string{"restart", "restart granter", "restart granter", "late reads", "late writes", "late granter", "stop", "owner", "load", "rebalance"}[p.pick("kind", 10)]
+		out.mishaps = append(out.mishaps, mishap{at: at, kind: kind, who: p.pick("who", 5), d: ms("for", 0, 2500)})
 	}
 	return out
 }
@@ -227,7 +227,8 @@ func TestTheModelFindsBugs(t *testing.T) {
 		},
 		"a new granter minds no static share": func(p *process, m *message) {
 			if m != nil && m.Claim {
-				p.order.static.at = -1
+				p.past.unknown = 0
+				p.past.rounds = slices.DeleteFunc(p.past.rounds, func(h heard) bool { return h.by.from == "" })
 			}
 		},
 		"the horizon is where somebody has read to": func(_ *process, m *message) {

@@ -5,18 +5,22 @@ import (
 	"time"
 )
 
-// past is what was read and may still be in force: the rounds of the last term.
-// From it a new granter knows what was promised before it.
+// past is what was read and may still be in force: the rounds of the last term,
+// and the static demands. From it a new granter knows what was promised before it.
 type past struct {
 	term   time.Duration
 	rounds []heard
+	// unknown is the last static demand of which it is not known what it is
+	// worth, or whether it counts.
+	unknown int64
 	// horizon: what stands before it in the log was written more than a term
 	// ago, so that no share follows from it. 0 as long as nobody said so.
 	horizon int64
 	way     []waypoint
 }
 
-// heard is a round as it was read.
+// heard is a round as it was read; or a static demand, by which its writer
+// grants to itself.
 type heard struct {
 	at     int64
 	read   time.Time
@@ -58,13 +62,33 @@ func (p *past) read(now time.Time, offset int64, m *message) {
 	}
 	switch {
 	case m.Round != nil && len(m.Round.Grants) > 0:
-		ended := func(h heard) bool { return p.ended(now, h) }
-		p.rounds = append(slices.DeleteFunc(p.rounds, ended), heard{at: offset, read: now, by: ruling{m.From, m.Round.N}, grants: m.Round.Grants})
+		p.hear(now, heard{at: offset, read: now, by: ruling{m.From, m.Round.N}, grants: m.Round.Grants})
 	case m.Demand != nil && m.Demand.Gone:
 		for i := range p.rounds {
 			p.rounds[i].grants = slices.DeleteFunc(slices.Clone(p.rounds[i].grants), func(g grant) bool { return g.To == m.From })
 		}
 	}
+}
+
+func (p *past) hear(now time.Time, h heard) {
+	p.rounds = append(slices.DeleteFunc(p.rounds, func(h heard) bool { return p.ended(now, h) }), h)
+}
+
+// static takes in a static demand that may count. Where it does, its writer saw
+// a whole term without a round: what was granted has ended.
+func (p *past) static(now time.Time, offset int64, m *message, counts bool) {
+	h := heard{at: offset, read: now, by: ruling{n: m.Demand.Seq}}
+	for _, w := range m.Demand.Limits {
+		if counts = counts && w.Static != nil; counts {
+			h.grants = append(h.grants, grant{To: m.From, Limit: w.Limit, Share: *w.Static})
+		}
+	}
+	if !counts {
+		p.unknown = offset
+		return
+	}
+	p.rounds = slices.DeleteFunc(p.rounds, func(h heard) bool { return h.by.from != "" })
+	p.hear(now, h)
 }
 
 // ended reports whether the shares of a round have: the demands that they
@@ -74,9 +98,9 @@ func (p *past) ended(now time.Time, h heard) bool {
 }
 
 // complete reports whether all is known that may be in force of what was read
-// by now.
-func (p *past) complete(o *order) bool {
-	return p.horizon > 0 && p.horizon >= o.start && o.static.at < p.horizon
+// from an offset on.
+func (p *past) complete(start int64) bool {
+	return p.horizon > 0 && p.horizon >= start && p.unknown < p.horizon
 }
 
 // promises are the ledgers of what others may hold, by limit. Rounds that do

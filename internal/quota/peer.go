@@ -131,7 +131,7 @@ func (p *peer) demand(now time.Time) *message {
 	p.demanded, p.sent[p.seq] = now, now
 	d := &demand{Seq: p.seq, Static: !p.quiet.IsZero() && now.Sub(p.quiet) >= counted(p.term)}
 	for _, b := range p.buckets {
-		d.Limits = append(d.Limits, b.want(now))
+		d.Limits = append(d.Limits, b.want(now, d.Static))
 	}
 	return &message{From: p.id, Demand: d}
 }
@@ -159,6 +159,9 @@ func (p *peer) read(now time.Time, offset int64, m *message) {
 		return
 	}
 	p.past.read(now, offset, m)
+	if p.order.static.at == offset {
+		p.past.static(now, offset, m, counts)
+	}
 	p.board.horizon = p.past.horizon
 	switch own := m.From == p.id; {
 	case m.Claim || m.Round != nil:
@@ -173,14 +176,14 @@ func (p *peer) read(now time.Time, offset int64, m *message) {
 	if !counts {
 		return
 	}
-	if begins := p.granter.read(now, m); begins && p.past.complete(&p.order) {
+	if begins := p.granter.read(now, m); begins && p.past.complete(p.order.start) {
 		p.granter.inherit(now, p.past.promises(now), p.board)
 	}
 	switch {
 	case m.Round != nil:
 		p.take(now, m.From, m.Round)
 	case m.From == p.id && m.Demand != nil && m.Demand.Static:
-		p.fallBack(now, m.Demand.Seq)
+		p.fallBack(now, m.Demand)
 	}
 }
 
@@ -196,13 +199,16 @@ func (p *peer) take(now time.Time, by string, r *round) {
 	}
 }
 
-func (p *peer) fallBack(now time.Time, seq uint64) {
-	asked, known := p.sent[seq]
+// fallBack lets the buckets of an own static demand go by it.
+func (p *peer) fallBack(now time.Time, d *demand) {
+	asked, known := p.sent[d.Seq]
 	if !known {
 		return
 	}
-	for _, b := range p.buckets {
-		b.fallBack(now, lease{asked: asked, term: p.term})
+	for _, w := range d.Limits {
+		if b := p.bucket(w.Limit); b != nil && w.Static != nil {
+			b.fallBack(now, *w.Static, lease{asked: asked, term: p.term})
+		}
 	}
 }
 
