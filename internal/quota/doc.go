@@ -47,7 +47,9 @@
 // holder says that it runs on a later one, or has left. A static demand that
 // counts ends the rounds before it; if it is not known whether one counts, what
 // was promised is not known. Nor is it if all of that is more than the limit:
-// some of it has ended then, and what is renewed must be held.
+// some of it has ended then, and what is renewed must be held. Answers of the
+// vendor count from a term after the claim in any case: who starts with the
+// granter sends little yet.
 //
 // Hence a static share and a granted one never live together unaccounted: if
 // the round comes first in the log, static shares begin a term after it was

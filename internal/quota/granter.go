@@ -24,6 +24,7 @@ type granter struct {
 	reigns  bool      // its claim was read, and no other since
 	claimAt time.Time // when to claim, while it does not reign
 	from    time.Time // nothing is granted before
+	settled time.Time // what others held when the reign began has ended
 
 	round   uint64
 	ruled   time.Time
@@ -83,7 +84,6 @@ func (g *granter) read(now time.Time, m *message) (begins bool) {
 // wait for the end of that. Where it is more than there is, some of it has
 // ended, and nobody knows which: if it were renewed, all of it would be held.
 func (g *granter) inherit(now time.Time, held map[string]*ledger, b *board) {
-	end := g.from
 	g.from = now
 	for name, l := range held {
 		most := share{}
@@ -93,14 +93,15 @@ func (g *granter) inherit(now time.Time, held map[string]*ledger, b *board) {
 		}
 		g.limits[name] = newGranted(l)
 		if over := l.promised().minus(most.times(1 + rounding)); over != (share{}) {
-			g.limits[name].from = end
+			g.limits[name].from = g.settled
 		}
 	}
 }
 
 // wait lets everything end that others may hold, and what was granted with it.
 func (g *granter) wait(now time.Time) {
-	g.from = now.Add(counted(g.term))
+	g.settled = now.Add(counted(g.term))
+	g.from = g.settled
 	g.limits = map[string]*granted{}
 }
 
@@ -170,7 +171,7 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 	l.ledger.expire(now)
 	standing := b.askers(now, name)
 	total, _ := b.total(now, name)
-	ceiling := l.ceiling(now, total.Rate, standing)
+	ceiling := l.ceiling(now, total.Rate, standing, !now.Before(g.settled))
 	total = total.capped(ceiling)
 	seqs, until := map[string]uint64{}, map[string]time.Time{}
 	var askers []asker
@@ -213,8 +214,10 @@ func (l *granted) within(total share, asking map[string]standing, turn []asker) 
 }
 
 // ceiling is what the vendor's answers to all leave of the limit, in tokens per
-// second; 0 for no ceiling.
-func (l *granted) ceiling(now time.Time, limit float64, all map[string]standing) float64 {
+// second; 0 for no ceiling. Before a reign has settled they do not count: those
+// who start with the granter send little yet, and what is sent is what a limit
+// that nobody told is cut to.
+func (l *granted) ceiling(now time.Time, limit float64, all map[string]standing, settled bool) float64 {
 	var news tally
 	known, noise := 0.0, 0.0
 	heard := make(map[string]tally, len(all))
@@ -227,7 +230,9 @@ func (l *granted) ceiling(now time.Time, limit float64, all map[string]standing)
 	}
 	l.heard = heard
 	l.climb.resume(now, known, noise)
-	l.climb.hear(now, news, limit)
+	if settled {
+		l.climb.hear(now, news, limit)
+	}
 	if c := l.climb.ceiling(now); c < limit {
 		return c
 	}

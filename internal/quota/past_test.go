@@ -180,3 +180,41 @@ func TestWhoComesBackAsksInItsOwnPlace(t *testing.T) {
 		t.Errorf("%v ask, where what stands before 2 is older than a term", got)
 	}
 }
+
+// TestAnswersCountOnceAReignHasSettled: those who start with the granter send
+// little yet, and a limit would be cut to that.
+func TestAnswersCountOnceAReignHasSettled(t *testing.T) {
+	t.Parallel()
+	p := newTalk("c/1", 100)
+	p.hear(wants("a/1", 1, "", 0))
+	p.hear(gives("old/1", 8, 100))
+	p.granter.own(true)
+	p.act()
+	if len(p.act()) == 0 {
+		t.Fatal("the reign does not begin at once")
+	}
+	refused := 0.0
+	ceiling := func() (least float64) {
+		refused += 20
+		m := wants("a/1", uint64(refused), "", 0)
+		m.Demand.Limits[0].Answers = tally{Took: 3 * refused, Refused: refused, Tokens: 4 * refused}
+		p.hear(m)
+		for _, g := range p.act() {
+			least = g.Ceiling
+		}
+		return least
+	}
+	for range 5 {
+		p.pass(climbPause / 4)
+		if c := ceiling(); c != 0 {
+			t.Fatalf("cut to %.0f/s before a term has passed", c)
+		}
+	}
+	for range 8 {
+		p.pass(climbPause / 4)
+		if ceiling() > 0 {
+			return
+		}
+	}
+	t.Error("a quarter of the requests is refused, and nothing is cut")
+}
