@@ -97,7 +97,7 @@ func TestLedger(t *testing.T) {
 		"an ack of an unknown round": {func(l *ledger) { l.ack("a", ruling{"g", 7}) }, 1},
 		"an ack of the smaller":      {func(l *ledger) { l.ack("a", ruling{"g", 2}) }, 49.5},
 		"it has left":                {func(l *ledger) { l.gone("a") }, 49.5},
-		"its term has ended":         {func(l *ledger) { l.expire(now.Add(Term)) }, 49.5},
+		"its term has ended":         {func(l *ledger) { l.expire(now.Add(Term), 0) }, 49.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +140,7 @@ func TestLedgerNeverPromisesTwice(t *testing.T) {
 			},
 			"time": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond)
-				l.expire(now)
+				l.expire(now, 0)
 			},
 			"": func(t *rapid.T) {
 				if sum := l.promised(); sum.Rate > total.Rate+1e-6 || sum.Burst > total.Burst+1e-6 {

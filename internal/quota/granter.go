@@ -141,18 +141,18 @@ func (g *granter) act(now time.Time, b *board) *message {
 		for _, name := range names {
 			r.Grants = append(r.Grants, g.divide(now, name, b)...)
 		}
-		g.forget(now, names)
+		g.forget(now, b.horizon, names)
 	}
 	return &message{From: g.id, Round: r}
 }
 
 // forget forgets the limits that nobody has any more and nobody may be using.
-func (g *granter) forget(now time.Time, names []string) {
+func (g *granter) forget(now time.Time, horizon int64, names []string) {
 	maps.DeleteFunc(g.limits, func(name string, l *granted) bool {
 		if _, asked := slices.BinarySearch(names, name); asked {
 			return false
 		}
-		l.ledger.expire(now)
+		l.ledger.expire(now, horizon)
 		return len(l.ledger.held) == 0
 	})
 }
@@ -168,7 +168,7 @@ func (g *granter) divide(now time.Time, name string, b *board) []grant {
 	if now.Before(l.from) {
 		return nil
 	}
-	l.ledger.expire(now)
+	l.ledger.expire(now, b.horizon)
 	standing := b.askers(now, name)
 	total, _ := b.total(now, name)
 	ceiling := l.ceiling(now, total.Rate, standing, !now.Before(g.settled))

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -10,7 +11,11 @@ type promise struct {
 	share share
 	by    ruling
 	until time.Time
+	at    int64 // where it stands in the log; none where it is not known
 }
+
+// none is no place in the log.
+const none = math.MaxInt64
 
 // ruling is one round of one granter.
 type ruling struct {
@@ -24,10 +29,10 @@ type ledger struct{ held map[string][]promise }
 
 func newLedger() *ledger { return &ledger{held: map[string][]promise{}} }
 
-// expire forgets what has ended.
-func (l *ledger) expire(now time.Time) {
+// expire forgets what has ended: what stands before the horizon, too.
+func (l *ledger) expire(now time.Time, horizon int64) {
 	for id := range l.held {
-		l.keep(id, func(p promise) bool { return now.Before(p.until) })
+		l.keep(id, func(p promise) bool { return now.Before(p.until) && p.at >= horizon })
 	}
 }
 
@@ -99,7 +104,7 @@ func (l *ledger) grant(total share, parts map[string]share, by ruling, until map
 		})
 	}
 	for id, s := range given {
-		p := promise{share: s, by: by, until: until[id]}
+		p := promise{share: s, by: by, until: until[id], at: none}
 		if n := len(l.held[id]); n > 0 && l.held[id][n-1].same(p) {
 			continue
 		}

@@ -14,6 +14,10 @@ const (
 	hungerEnds = 3 * maxWait
 	// idleAfter is when a limit that nobody asks for counts as idle.
 	idleAfter = 5 * time.Second
+	// freshFor is how long a limit that nobody has asked for yet is wanted all
+	// the same: who starts has records soon, and others take a moment to make
+	// room.
+	freshFor = 2 * time.Second
 )
 
 // headroom is what is asked for above what was used, so that a steady load is
@@ -29,11 +33,11 @@ type meter struct {
 	asked, refused time.Time // last
 	hungry         time.Time // refused since; zero if the last ask was not
 	hunger         time.Duration
-	starved        bool    // refused with nothing in sight
-	used           float64 // tokens since the last sample
-	sampled        time.Time
-	rate           float64 // tokens per second, smoothed
-	need           float64 // the largest single cost of late
+	starved        bool      // refused with nothing in sight
+	used           float64   // tokens since the last sample
+	begun, sampled time.Time // the first and the last sample
+	rate           float64   // tokens per second, smoothed
+	need           float64   // the largest single cost of late
 }
 
 func (m *meter) took(now time.Time, n float64) {
@@ -69,8 +73,13 @@ func (m *meter) feed(now time.Time) {
 }
 
 func (m *meter) idle(now time.Time) bool {
-	return m.asked.IsZero() || now.Sub(m.asked) > idleAfter
+	if m.asked.IsZero() {
+		return !m.fresh(now)
+	}
+	return now.Sub(m.asked) > idleAfter
 }
+
+func (m *meter) fresh(now time.Time) bool { return m.asked.IsZero() && now.Sub(m.begun) < freshFor }
 
 // sample returns what could be used, in tokens per second, all if there is no
 // end to it, and the largest single cost.
@@ -78,6 +87,7 @@ func (m *meter) sample(now time.Time, all float64) (want, need float64) {
 	passed := now.Sub(m.sampled)
 	if m.sampled.IsZero() {
 		passed = time.Second
+		m.begun = now
 	}
 	if passed <= 0 {
 		passed = time.Nanosecond
@@ -100,6 +110,8 @@ func (m *meter) sample(now time.Time, all float64) (want, need float64) {
 	case m.idle(now):
 		m.rate = 0
 		return 0, need
+	case m.fresh(now):
+		return all, need
 	case starved, hungerShare >= starving:
 		return all, need
 	}

@@ -115,7 +115,7 @@ func (p *past) promises(now time.Time) map[string]*ledger {
 			if all[g.Limit] == nil {
 				all[g.Limit] = newLedger()
 			}
-			all[g.Limit].promise(g.To, promise{share: g.Share, by: h.by, until: h.read.Add(counted(p.term))})
+			all[g.Limit].promise(g.To, promise{share: g.Share, by: h.by, until: h.read.Add(counted(p.term)), at: h.at})
 		}
 	}
 	return all

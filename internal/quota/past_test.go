@@ -108,6 +108,34 @@ func TestANewGranterKnowsWhatWasPromised(t *testing.T) {
 	}
 }
 
+// TestWhatWasInheritedEndsAtTheHorizon, which comes sooner than a term after
+// it was read.
+func TestWhatWasInheritedEndsAtTheHorizon(t *testing.T) {
+	t.Parallel()
+	p := newTalk("c/1", 100)
+	p.hear(gives("old/1", 7, 0, rated("dead/1", 1, 90)))
+	p.hear(gives("old/1", 8, 100))
+	p.hear(wants("d/1", 1, "", 0))
+	p.granter.own(true)
+	p.act()
+	granted := func(seq uint64, horizon int64) (rate float64) {
+		m := wants("d/1", seq, "", 0)
+		m.Horizon = horizon
+		p.pass(tickEvery)
+		p.hear(m)
+		for _, g := range p.act() {
+			rate = g.Share.Rate
+		}
+		return rate
+	}
+	if got := granted(2, 100); got > 10 {
+		t.Errorf("granted %.1f/s beside 90 of 100", got)
+	}
+	if got := granted(3, 101); got < 98 {
+		t.Errorf("granted %.1f/s, though the other 90 have ended", got)
+	}
+}
+
 // TestAReignBeginsOnce: a claim that was written twice, because the first was
 // slow, takes nothing back of what was granted in between.
 func TestAReignBeginsOnce(t *testing.T) {

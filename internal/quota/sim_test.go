@@ -31,7 +31,7 @@ type sim struct {
 
 	takes *rate.Limiter // less than the limit; nil for a vendor that takes all
 	noise float64       // part of the requests that is refused by chance
-	// shortSight lets processes begin to read anywhere in the last term.
+	// shortSight lets processes begin to read anywhere in the last part of a term.
 	shortSight bool
 	answered   tally
 }
@@ -124,7 +124,7 @@ func (s *sim) start(id string, load, cost float64) *process {
 func (s *sim) begin() int {
 	back := lookBack
 	if s.shortSight {
-		back = time.Duration(s.rng.Int64N(int64(Term)))
+		back = time.Duration(s.rng.Int64N(int64(Term / 4)))
 	}
 	at, _ := slices.BinarySearchFunc(s.log, s.now-back, func(l logged, t time.Duration) int { return cmp.Compare(l.at, t) })
 	return at
