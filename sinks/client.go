@@ -76,6 +76,15 @@ func ClientOver(transport http.RoundTripper, timeout time.Duration) *Client {
 	return &Client{transport: transport, timeout: timeout}
 }
 
+// Within is how long a request takes at most that asks for d: the client's own
+// time if that is shorter, or d is not above 0.
+func (c *Client) Within(d time.Duration) time.Duration {
+	if d <= 0 {
+		return c.timeout
+	}
+	return min(d, c.timeout)
+}
+
 // Close closes the connections that nobody uses.
 func (c *Client) Close() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {

@@ -20,12 +20,9 @@ type Response struct {
 // status is no error. The error is a verdict, or the context's own if it ended
 // before anything was sent, and names neither URL, credentials nor payload.
 func (c *Client) do(ctx context.Context, req *http.Request, call Call) (*Response, error) {
-	limit, timeout := call.MaxBody, call.Timeout
+	limit, timeout := call.MaxBody, c.Within(call.Timeout)
 	if limit <= 0 {
 		limit = MaxBody
-	}
-	if timeout <= 0 || timeout > c.timeout {
-		timeout = c.timeout
 	}
 	if end, ok := ctx.Deadline(); !ok || time.Until(end) > timeout {
 		var cancel context.CancelFunc

@@ -41,6 +41,14 @@ type Reconciler interface {
 	LookUp(ctx context.Context, a *Attempt) (applied bool, err error)
 }
 
+// Bounded is a [Sink] that knows how long one attempt takes at most, waits for
+// the limits aside: one of a single request takes as long as that may. A time
+// for the whole attempt besides would be a second timer for each record.
+type Bounded interface {
+	Sink
+	AttemptTime() time.Duration
+}
+
 // Attempt is one event on its way to one sink, and what the sink wants kept
 // with it. The engine carries Request and Progress through tiers, dead letters
 // and redrives.

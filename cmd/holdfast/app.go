@@ -159,6 +159,7 @@ func (a *app) addSinks(cfg *config.Config, sel selection, counters *kafka.Counte
 		if c, ok := sink.(interface{ Close() error }); ok {
 			a.close = append(a.close, func() { _ = c.Close() })
 		}
+		settings.Timeout = attemptTime(sink, s.Timeout)
 		worker, err = delivery.New(settings, delivery.Deps{
 			Sink: sink, Open: a.conn.serde.Open, Kafka: a.conn.opts, Limit: limit, Endpoints: endpoints, Tenants: a.tenantLimits(s, sel, share),
 			Receipts: a.conn.client, Log: a.log, Metrics: metrics,
@@ -195,11 +196,16 @@ func deliveryConfig(cfg *config.Config, s config.Sink, sel selection) (delivery.
 	case "field":
 		c.TenantField = name
 	}
-	if s.Timeout > 0 {
-		// One attempt of a sink of several steps makes several requests.
-		c.Timeout = max(delivery.DefaultTimeout, 4*s.Timeout)
-	}
 	return c, err
+}
+
+// attemptTime is how long an attempt may take whose requests may take timeout
+// each: one of a sink of several steps makes several.
+func attemptTime(sink sinks.Sink, timeout time.Duration) time.Duration {
+	if b, ok := sink.(sinks.Bounded); ok {
+		return b.AttemptTime()
+	}
+	return max(delivery.DefaultTimeout, 4*timeout)
 }
 
 // serve answers metrics and health on listen; "" means nowhere.

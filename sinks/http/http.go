@@ -56,6 +56,9 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 	}, nil
 }
 
+// AttemptTime implements [sinks.Bounded].
+func (s *sink) AttemptTime() time.Duration { return s.client.Within(s.timeout) }
+
 // Deliver sends one event and judges the answer by its status.
 func (s *sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	if a.Event.Value == nil {
