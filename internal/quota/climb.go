@@ -99,7 +99,7 @@ func (c *climb) hear(now time.Time, t tally, limit float64) {
 // tooMuch reports whether the rate has to fall for what was heard.
 func (c *climb) tooMuch(now time.Time, t tally) bool {
 	if !c.bottom {
-		if c.way(now) < 1 { // the rate is no reason yet; at the bottom it was perhaps somebody else's
+		if c.plateau > 0 && c.way(now) < 1 { // the rate is no reason yet; at the bottom it was perhaps somebody else's
 			c.noise = min(c.noise, c.counts.shareAtMost())
 		}
 		return c.doubts(t)
