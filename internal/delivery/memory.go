@@ -57,10 +57,23 @@ func (s *scheduler) full() (room <-chan struct{}, patience time.Duration) {
 	switch {
 	case s.paused:
 		return nil, 0
-	case s.flying == 0: // nothing will make room
+	case s.flying == 0 && !s.placing(): // nothing will make room
 		return s.fullUntil, 0
 	}
 	return s.fullUntil, pauseAfter
+}
+
+// placing reports whether a shard begins by itself in a moment: what a new sink
+// reads until the place where it begins is committed fills memory more than once.
+func (s *scheduler) placing() bool {
+	for _, sh := range s.shards {
+		for _, p := range sh.parts {
+			if p != nil && p.unplaced {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pause notes that the source is not read, if memory is full yet. It gets no
