@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"holdfast.internal/internal/delivery"
 )
 
 func runCommand(g *globals) *cobra.Command {
@@ -52,6 +54,7 @@ func run(ctx context.Context, g *globals, sel selection, readyFile string) error
 	if err != nil {
 		return err
 	}
+	delivery.PaceCollector(len(a.runners))
 	r := readiness{PID: os.Getpid(), Kafka: cfg.Kafka.Brokers, SchemaRegistry: cfg.SchemaRegistry.URL, HTTP: a.url}
 	defer removeReady(readyFile)
 	return a.run(ctx, func() {

@@ -53,6 +53,7 @@ func newEngine(j job, sink sinks.Sink, more ...kgo.Opt) (*delivery.Worker, error
 	if err != nil {
 		return nil, err
 	}
+	delivery.PaceCollector(1) // as every process that runs workers does
 	metrics := prometheus.NewRegistry()
 	return delivery.New(delivery.Config{
 		Sink: j.Sink, Source: j.Source, Tiers: tiers(), Ordered: j.Ordered, Concurrency: j.InFlight,

@@ -40,6 +40,7 @@ type shard struct {
 	// on, of the first records it met: those of which an older copy may come yet,
 	// because its commit was lost, or which a stalled former owner may still move.
 	settled map[int64]uint16
+	newest  int64 // of these origins
 }
 
 // maxSettled bounds shard.settled. A former owner can be late only with what it
@@ -60,8 +61,13 @@ func (s *shard) remember(origin int64, rank uint16) {
 	if origin < 0 { // of another topic, and known by its number alone
 		return
 	}
-	if before, ok := s.settled[origin]; ok || len(s.settled) < maxSettled {
+	full := len(s.settled) >= maxSettled
+	if full && origin > s.newest { // as nearly all are then
+		return
+	}
+	if before, ok := s.settled[origin]; ok || !full {
 		s.settled[origin] = max(before, rank)
+		s.newest = max(s.newest, origin)
 	}
 }
 
@@ -69,6 +75,9 @@ func (s *shard) remember(origin int64, rank uint16) {
 // one or a newer one; or a former owner wrote it after this one had settled the
 // copy before it.
 func (s *shard) stale(origin int64, rank uint16, env *record.Envelope) bool {
+	if origin > s.newest {
+		return false
+	}
 	settled, ok := s.settled[origin]
 	if !ok {
 		return false
