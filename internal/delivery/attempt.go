@@ -24,8 +24,9 @@ var errSinkPanic = errors.New("the sink panicked")
 
 // work sends records until the scheduler is closed.
 func (w *Worker) work() {
+	var g gate
 	for {
-		t := w.sched.next()
+		t := w.sched.next(&g)
 		if t == nil {
 			return
 		}
@@ -166,6 +167,6 @@ func (w *Worker) deliver(ctx context.Context, t *task, a *sinks.Attempt) (err er
 
 func (w *Worker) observeLateness(t *task) {
 	if !t.at.IsZero() && t.waits == 0 {
-		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.tierLabel(t)).Observe(max(0, time.Since(w.sched.freeSince(t)).Seconds()))
+		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.meters.tiers[1+w.sched.layout.tier(t.slot)]).Observe(max(0, time.Since(w.sched.freeSince(t)).Seconds()))
 	}
 }

@@ -36,7 +36,7 @@ func BenchmarkDispatch(b *testing.B) {
 			for i := range names {
 				names[i] = []byte("key-" + strconv.Itoa(i))
 			}
-			offset := int64(0)
+			offset, g := int64(0), gate{}
 			b.ReportAllocs()
 			for left := b.N; left > 0; {
 				batch := make([]arrival, min(left, 4*keys))
@@ -49,7 +49,7 @@ func BenchmarkDispatch(b *testing.B) {
 				}
 				s.admit("orders.v1", 0, batch)
 				for range batch {
-					t := s.next()
+					t := s.next(&g)
 					s.judge(t, finding{outcome: breaker.Answered, delivered: true}, time.Now())
 				}
 				s.toCommit()

@@ -29,7 +29,7 @@ func TestP11ARecordThatWaitsDoesNotHoldItsBatch(t *testing.T) { //nolint:paralle
 		arrivals[0].due = time.Now().Add(time.Hour)
 		s.admit("orders.v1", 0, arrivals)
 		for range records - 1 {
-			done := s.next()
+			done := s.next(&gate{})
 			s.judge(done, finding{outcome: breaker.Answered, delivered: true}, time.Now())
 		}
 	}

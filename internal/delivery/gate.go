@@ -35,11 +35,6 @@ type sent struct {
 	cost     float64
 }
 
-// gateOf makes the gate of a task that was picked.
-func (s *scheduler) gateOf(t *task) *gate {
-	return &gate{sched: s, tenant: t.tenant, id: t.env.Event.ID, credit: 1, ahead: true}
-}
-
 // errLimited is why an attempt was put off: the limits keep it waiting for
 // longer than its time.
 var errLimited = errors.New("the limits let nothing more be sent")

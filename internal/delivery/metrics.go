@@ -100,7 +100,8 @@ type meters struct {
 	violated  prometheus.Counter
 	seconds   prometheus.Observer
 	age       prometheus.Observer
-	succeeded map[string]prometheus.Counter // by tier
+	tiers     []string             // labels of the source and each tier
+	succeeded []prometheus.Counter // of these
 
 	commitErrors  prometheus.Counter
 	receiptErrors prometheus.Counter
@@ -111,12 +112,11 @@ const sourceTier = "source"
 
 func (m *Metrics) of(cfg Config) *meters {
 	sm := &meters{
-		Metrics:   m,
-		sink:      cfg.Sink,
-		violated:  m.counters.Violations.WithLabelValues(topics.Subject(cfg.Source), "deliver"),
-		seconds:   m.duration.WithLabelValues(cfg.Sink),
-		age:       m.endToEnd.WithLabelValues(cfg.Sink),
-		succeeded: make(map[string]prometheus.Counter),
+		Metrics:  m,
+		sink:     cfg.Sink,
+		violated: m.counters.Violations.WithLabelValues(topics.Subject(cfg.Source), "deliver"),
+		seconds:  m.duration.WithLabelValues(cfg.Sink),
+		age:      m.endToEnd.WithLabelValues(cfg.Sink),
 
 		commitErrors:  m.commits.WithLabelValues(cfg.Sink),
 		receiptErrors: m.receipts.WithLabelValues(cfg.Sink),
@@ -129,14 +129,14 @@ func (m *Metrics) of(cfg Config) *meters {
 		m.counters.Consumed.WithLabelValues(topic)
 	}
 	sm.state(breaker.Closed)
-	tiers := []string{sourceTier}
+	sm.tiers = []string{sourceTier}
 	for _, d := range cfg.Tiers {
-		tiers = append(tiers, topics.Tier(d))
+		sm.tiers = append(sm.tiers, topics.Tier(d))
 		m.scheduled.WithLabelValues(cfg.Sink, topics.Tier(d))
 		m.lateness.WithLabelValues(cfg.Sink, topics.Tier(d))
 	}
-	for _, tier := range tiers {
-		sm.succeeded[tier] = m.attempts.WithLabelValues(cfg.Sink, tier, string(holdfast.VerdictDelivered), "")
+	for _, tier := range sm.tiers {
+		sm.succeeded = append(sm.succeeded, m.attempts.WithLabelValues(cfg.Sink, tier, string(holdfast.VerdictDelivered), ""))
 	}
 	for verdict, classes := range usual() {
 		for _, class := range classes {
@@ -189,11 +189,12 @@ func (m *meters) state(now breaker.State) {
 	}
 }
 
-func (m *meters) attempt(tier string, verdict holdfast.Verdict, class holdfast.Class, took time.Duration) {
+// attempt counts a call of the sink; tier is -1 for a record of the source.
+func (m *meters) attempt(tier int, verdict holdfast.Verdict, class holdfast.Class, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
 	if verdict == holdfast.VerdictDelivered {
-		m.succeeded[tier].Inc()
+		m.succeeded[1+tier].Inc()
 		return
 	}
-	m.attempts.WithLabelValues(m.sink, tier, string(verdict), string(class)).Inc()
+	m.attempts.WithLabelValues(m.sink, m.tiers[1+tier], string(verdict), string(class)).Inc()
 }

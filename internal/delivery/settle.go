@@ -40,7 +40,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	t.begun = true
 	now := time.Now()
 	verdict, failure := holdfast.Judge(err)
-	w.meters.attempt(w.tierLabel(t), verdict, failure.Class, now.Sub(began))
+	w.meters.attempt(w.sched.layout.tier(t.slot), verdict, failure.Class, now.Sub(began))
 	previous := t.env.LastFailed
 	if previous.IsZero() {
 		previous = began
@@ -275,14 +275,6 @@ func (w *Worker) settleTombstone(ctx context.Context, t *task) {
 	}
 	t.env.Fail(holdfast.Failure{Class: holdfast.ClassValidation, Code: "tombstone", Err: errTombstone}, time.Now())
 	w.bury(ctx, t)
-}
-
-// tierLabel names where the record was read, for metrics.
-func (w *Worker) tierLabel(t *task) string {
-	if tier := w.historyTier(t); tier != "" {
-		return tier
-	}
-	return sourceTier
 }
 
 func (w *Worker) historyTier(t *task) string {

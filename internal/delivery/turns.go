@@ -23,7 +23,8 @@ func (s *scheduler) enqueue(t *task) {
 }
 
 // next returns a record that may be sent now, nil when the scheduler is closed.
-func (s *scheduler) next() *task {
+// Its attempt has the gate of the slot, until the slot asks again.
+func (s *scheduler) next(g *gate) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -31,7 +32,7 @@ func (s *scheduler) next() *task {
 			return nil
 		}
 		now := time.Now()
-		t, wait := s.pick(now)
+		t, wait := s.pick(now, g)
 		if t != nil {
 			if len(s.turns) > 0 {
 				s.work.Signal() // one wakes the next, so that a burst wakes all without a storm
@@ -47,7 +48,7 @@ func (s *scheduler) next() *task {
 
 // pick takes the next record of the tenants in turn; wait is when to look
 // again, 0 when something else has to happen first.
-func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
+func (s *scheduler) pick(now time.Time, g *gate) (t *task, wait time.Duration) {
 	if len(s.turns) == 0 {
 		return nil, 0
 	}
@@ -76,12 +77,12 @@ func (s *scheduler) pick(now time.Time) (t *task, wait time.Duration) {
 		if ok, d := s.limit.TakeAhead(now, 1); !ok {
 			return nil, d
 		}
-		return s.start(tn, now), 0
+		return s.start(tn, now, g), 0
 	}
 	return nil, wait
 }
 
-func (s *scheduler) start(tn *tenant, now time.Time) *task {
+func (s *scheduler) start(tn *tenant, now time.Time, g *gate) *task {
 	t := tn.queue.first()
 	if !s.dequeue(tn) {
 		s.turn++
@@ -94,7 +95,8 @@ func (s *scheduler) start(tn *tenant, now time.Time) *task {
 	if tn.limit != nil {
 		tn.limit.TakeAhead(now, 1)
 	}
-	t.gate = s.gateOf(t)
+	t.gate = g
+	*g = gate{sched: s, tenant: tn, id: t.env.Event.ID, credit: 1, ahead: true}
 	if tn.breaker != nil {
 		t.attempt = tn.breaker.Begin(now)
 	}

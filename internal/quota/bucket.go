@@ -74,9 +74,8 @@ func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
 // TakeAhead is [Bucket.Take] for a request that is not sent at once: [Bucket.Sent]
 // tells when it is, or that it will not be. Until then the tokens count as part
 // of the burst: a process that stands still between both, and earns tokens
-// meanwhile, does not send both together.
+// meanwhile, does not send both together. now may be stale by as much as that.
 func (b *Bucket) TakeAhead(now time.Time, n float64) (ok bool, wait time.Duration) {
-	now = latest(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ok, wait = b.takeNow(now, n); ok && !b.unlimited() {
@@ -90,7 +89,7 @@ func (b *Bucket) Sent(now time.Time, n float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.tokens.ahead > 0 {
-		b.tokens.sent(latest(now), n)
+		b.tokens.sent(now, n)
 	}
 }
 

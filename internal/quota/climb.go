@@ -127,6 +127,9 @@ func (c *climb) next(now time.Time, limit float64) float64 {
 
 // doubts weighs whether more is refused than the noise.
 func (c *climb) doubts(t tally) bool {
+	if t.Refused == 0 && c.doubt == 0 { // as with nearly every answer, which need not be weighed
+		return false
+	}
 	noise := max(climbQuiet, c.noise)
 	more := 2*noise + climbRise
 	c.doubt = max(0, c.doubt+t.Refused*math.Log(more/noise)+t.Took*math.Log((1-more)/(1-noise)))

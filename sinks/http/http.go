@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ type sink struct {
 	client    *sinks.Client
 	method    string
 	target    template
-	static    http.Header
+	static    []field
 	keyHeader string
 	quote     bool
 	timeout   time.Duration
@@ -49,7 +48,7 @@ func New(cfg Config, deps sinks.Deps) (sinks.Sink, error) {
 		return nil, err
 	}
 	return &sink{
-		client: deps.HTTP, method: cfg.Method, target: target, static: staticHeader(cfg),
+		client: deps.HTTP, method: cfg.Method, target: target, static: staticFields(cfg),
 		keyHeader: http.CanonicalHeaderKey(cfg.Idempotency.Header), quote: cfg.Idempotency.Quote,
 		timeout: cfg.Timeout, limits: sinks.NewLimits(deps.DailyHeader), now: deps.Now,
 		secrets: []string{cfg.Auth.Bearer.Reveal(), cfg.Auth.Password.Reveal(), cfg.Auth.Value.Reveal()},
@@ -116,6 +115,19 @@ func (s *sink) judge(a *sinks.Attempt, body []byte, answer *sinks.Response) erro
 	return sinks.Classify(x)
 }
 
+// field is a header field that all requests have, by its canonical name.
+type field struct {
+	name   string
+	values []string
+}
+
+func staticFields(cfg Config) (fields []field) {
+	for name, values := range staticHeader(cfg) {
+		fields = append(fields, field{name, values})
+	}
+	return fields
+}
+
 func staticHeader(cfg Config) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"holdfast"}}
 	for name, value := range cfg.Headers {
@@ -136,7 +148,9 @@ func staticHeader(cfg Config) http.Header {
 // net/http reads them and nothing more.
 func (s *sink) header(a *sinks.Attempt) http.Header {
 	h := make(http.Header, len(s.static)+4)
-	maps.Copy(h, s.static)
+	for _, f := range s.static {
+		h[f.name] = f.values
+	}
 	key := a.Key("")
 	if s.quote {
 		key = `"` + key + `"`
