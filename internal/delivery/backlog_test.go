@@ -35,7 +35,7 @@ func TestP11ANewSinkReadsItsBacklogOnce(t *testing.T) {
 		backlog := make([]*kgo.Record, n)
 		for i := range backlog {
 			id := []byte(strconv.Itoa(i))
-			backlog[i] = &kgo.Record{Topic: source, Partition: int32(i % 2), Key: id, Value: []byte{0}} //nolint:gosec // 0 or 1
+			backlog[i] = &kgo.Record{Topic: source, Partition: int32(i % 2), Key: id, Value: []byte{0}}
 		}
 		if err := w.client.ProduceSync(w.t.Context(), backlog...).FirstErr(); err != nil {
 			w.t.Fatal(err)
