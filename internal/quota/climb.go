@@ -76,6 +76,7 @@ func (c *climb) resume(now time.Time, ceiling, noise float64) {
 	}
 	if c.plateau == 0 && ceiling > 0 {
 		*c = climb{plateau: ceiling, cut: now, counts: tally{Took: climbBottom + climbUnit}, noise: c.noise, flow: c.flow}
+		c.flow.resume(now, pace{requests: ceiling, tokens: ceiling}) // or what little is sent at first were taken for it
 	}
 }
 

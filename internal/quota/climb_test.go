@@ -319,3 +319,38 @@ func TestWithoutALimitThereIsACeiling(t *testing.T) {
 		}
 	})
 }
+
+// TestAPauseIsNoPace: a vendor of 46 requests a second was down for five
+// minutes. What little is sent as it comes back, with two refusals among it, is
+// not what the limit is cut to: neither by one who was there before, nor by one
+// who was told of the limit.
+func TestAPauseIsNoPace(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"the granter of before": false, "a new granter": true} {
+		s := newSender(1000, takes(46, 10))
+		s.run(5 * time.Minute)
+		before := s.ceiling(s.now)
+		if before < 40 || before > 60 {
+			t.Fatalf("%s: the ceiling is %.1f/s at first", name, before)
+		}
+		if told {
+			s.climb = climb{}
+			s.resume(s.now, before, 0)
+		}
+		for range 5 * 60 * 5 { // rounds without an answer
+			s.now = s.now.Add(200 * time.Millisecond)
+			s.hear(s.now, tally{}, 200)
+		}
+		for i := range 12 {
+			s.now = s.now.Add(100 * time.Millisecond)
+			if i == 9 || i == 11 {
+				s.hear(s.now, tally{Refused: 1, Tokens: 1}, 200)
+				continue
+			}
+			s.hear(s.now, tally{Took: 1, Tokens: 1}, 200)
+		}
+		if after := s.ceiling(s.now); after < before/2 {
+			t.Errorf("%s: the ceiling fell from %.1f to %.1f/s", name, before, after)
+		}
+	}
+}

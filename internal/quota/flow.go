@@ -11,11 +11,15 @@ const (
 	flowMemory = 30 * time.Second
 	// flowLeast is how many requests, in a second at least, tell a pace.
 	flowLeast = 10
+	// flowPause is how many requests' time, and a second at least, is a pause:
+	// what lies beyond says nothing of the pace, and is no time to forget it.
+	flowPause = 10
 )
 
 // flow is how much is sent, by its answers: the fastest that was seen of late.
 type flow struct {
 	since time.Time
+	last  time.Time // that there was an answer
 	now   pace // requests and tokens since then
 	most  pace // per second
 	first bool // most is of the time since then
@@ -25,9 +29,14 @@ type flow struct {
 type pace struct{ requests, tokens float64 }
 
 func (f *flow) add(now time.Time, t tally) {
-	if f.since.IsZero() {
-		f.since, f.first = now, true
+	if t.requests() == 0 {
+		return
 	}
+	if f.since.IsZero() {
+		f.since, f.last, f.first = now, now, true
+	}
+	f.since = f.since.Add(max(0, now.Sub(f.last)-f.pause()))
+	f.last = now
 	d := max(1, now.Sub(f.since).Seconds())
 	if f.now.requests >= flowLeast && now.Sub(f.since) >= time.Second {
 		fade := math.Exp(-d / flowMemory.Seconds())
@@ -45,4 +54,20 @@ func (f *flow) add(now time.Time, t tally) {
 	}
 }
 
+// pause is how long nothing may be answered and belong to the pace.
+func (f *flow) pause() time.Duration {
+	if f.most.requests <= 0 {
+		return time.Second
+	}
+	return time.Duration(max(1, flowPause/f.most.requests) * float64(time.Second))
+}
+
 func (f *flow) pace() pace { return f.most }
+
+// resume begins with a pace that another has seen.
+func (f *flow) resume(now time.Time, p pace) {
+	if f.since.IsZero() {
+		f.since, f.last = now, now
+	}
+	f.most, f.first = p, false
+}
