@@ -103,14 +103,14 @@ func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt, forgotten 
 	}
 	err := w.deliver(ctx, t, a)
 	for range maxAgain {
-		var again *holdfast.TransientError
-		if !errors.As(err, &again) || !again.Again || sleep(ctx, againAfter) != nil {
+		again, ok := errors.AsType[*holdfast.TransientError](err)
+		if !ok || !again.Again || sleep(ctx, againAfter) != nil {
 			break
 		}
 		err = w.deliver(ctx, t, a)
 	}
-	var unknown *holdfast.UnknownError
-	if !errors.As(err, &unknown) || w.reconciler == nil {
+	unknown, ok := errors.AsType[*holdfast.UnknownError](err)
+	if !ok || w.reconciler == nil {
 		return err
 	}
 	applied, lookErr := w.lookUp(ctx, t, a)

@@ -137,11 +137,11 @@ func (g *gate) answered(err error) {
 	if g.sent.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
 		g.sent.cost, g.credit, g.asked = g.credit, 0, true
 	}
-	var throttle *holdfast.ThrottledError
+	throttle, throttled := errors.AsType[*holdfast.ThrottledError](err)
 	switch verdict, f := holdfast.Judge(err); {
 	case verdict == holdfast.VerdictDelivered:
 		g.settled()
-	case errors.As(err, &throttle):
+	case throttled:
 		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.sent.cost > 0 {
 			g.scoped(throttle.Scope).Refused(g.sent.cost)
 		}
