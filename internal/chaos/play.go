@@ -179,12 +179,16 @@ func (r *rampage) bounceBrokers(ctx context.Context) error {
 const (
 	quietAfter = 20 * time.Second // without a request
 	quietMost  = 6 * time.Minute
+	// quietEach is how long one event may take where an outage has left many: the
+	// vendor asks for waits of a second, which hold a worker to some 40 a second.
+	quietEach = 50 * time.Millisecond
 )
 
 // quiet waits until everything was answered, or nothing moves any more.
 func (r *rampage) quiet(ctx context.Context, sent int) time.Duration {
 	began := time.Now()
-	for time.Since(began) < quietMost && pause(ctx, 200*time.Millisecond) {
+	most := max(quietMost, time.Duration(sent)*quietEach)
+	for time.Since(began) < most && pause(ctx, 200*time.Millisecond) {
 		settled, last := r.book.settled()
 		if settled >= sent || time.Since(last) > quietAfter {
 			break
