@@ -113,31 +113,40 @@ func (c Config) validateTimeout() error {
 
 func (c Config) validateHeaders() error {
 	var errs []error
+	key := cmp.Or(c.Idempotency.Header, defaultKeyHeader)
 	for name, value := range c.Headers {
-		if err := validHeader(name); err != nil {
+		if err := validHeader(name, "Authorization", defaultKeyHeader, key, c.Auth.Header); err != nil {
 			errs = append(errs, fmt.Errorf("headers.%s: %w", name, err))
 		}
 		if !httpguts.ValidHeaderFieldValue(value) {
 			errs = append(errs, fmt.Errorf("headers.%s: the value must hold no control characters", name))
 		}
 	}
-	if c.Idempotency.Header != "" && !httpguts.ValidHeaderFieldName(c.Idempotency.Header) {
-		errs = append(errs, fmt.Errorf("idempotency.header: %q must be a header name", c.Idempotency.Header))
+	// What two of them set has the value of one: without its key a request is
+	// not idempotent, and without credentials nothing is delivered.
+	if err := validHeader(key, "Authorization", "Content-Type", "User-Agent"); err != nil {
+		errs = append(errs, fmt.Errorf("idempotency.header: %w", err))
+	}
+	if c.Auth.Header != "" {
+		if err := validHeader(c.Auth.Header, "Content-Type", "User-Agent", key); err != nil {
+			errs = append(errs, fmt.Errorf("auth.header: %w", err))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// validHeader refuses names that the sink or the transport sets itself.
-func validHeader(name string) error {
+// validHeader refuses names that the transport or the sink sets itself, and
+// those of more.
+func validHeader(name string, more ...string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("%q must be a header name", name)
 	}
-	ours := []string{
+	ours := append([]string{
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade", "Te",
-		"Authorization", defaultKeyHeader, headerEventID, headerKey, headerAttempt,
-	}
-	if name = textproto.CanonicalMIMEHeaderKey(name); slices.Contains(ours, name) {
-		return fmt.Errorf("%s is set by the sink itself and must not be given (credentials belong under auth)", name)
+		headerEventID, headerKey, headerAttempt,
+	}, more...)
+	if slices.ContainsFunc(ours, func(o string) bool { return strings.EqualFold(o, name) }) {
+		return fmt.Errorf("%s is set by the sink itself and must not be given (credentials belong under auth)", textproto.CanonicalMIMEHeaderKey(name))
 	}
 	return nil
 }
@@ -158,9 +167,6 @@ func (a Auth) validate() error {
 	}
 	if (a.Username == "") != (a.Password == "") {
 		errs = append(errs, errors.New("auth (auth.username, auth.password): username and password must be given together (where one is empty: header: Authorization, value: Basic ...)"))
-	}
-	if a.Header != "" && !httpguts.ValidHeaderFieldName(a.Header) {
-		errs = append(errs, fmt.Errorf("auth.header: %q must be a header name", a.Header))
 	}
 	for key, credential := range map[string]holdfast.Secret{"value": a.Value, "bearer": a.Bearer} {
 		if !httpguts.ValidHeaderFieldValue(credential.Reveal()) {
