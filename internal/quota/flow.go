@@ -20,9 +20,9 @@ const (
 type flow struct {
 	since time.Time
 	last  time.Time // that there was an answer
-	now   pace // requests and tokens since then
-	most  pace // per second
-	first bool // most is of the time since then
+	now   pace      // requests and tokens since then
+	most  pace      // per second
+	first bool      // most is of the time since then
 }
 
 // pace is in requests and in tokens.
