@@ -16,10 +16,11 @@ type Response struct {
 	Truncated bool // the body was longer than the cap
 }
 
-// do sends req as call says, reads the answer and closes it. An answer of any
-// status is no error. The error is a verdict, or the context's own if it ended
-// before anything was sent, and names neither URL, credentials nor payload.
-func (c *Client) do(ctx context.Context, req *http.Request, call Call) (*Response, error) {
+// do sends req as call says, tells the gate, which may be nil, when it is on its
+// way, reads the answer and closes it. An answer of any status is no error. The
+// error is a verdict, or the context's own if it ended before anything was sent,
+// and names neither URL, credentials nor payload.
+func (c *Client) do(ctx context.Context, req *http.Request, call Call, gate Gate) (*Response, error) {
 	limit, timeout := call.MaxBody, c.Within(call.Timeout)
 	if limit <= 0 {
 		limit = MaxBody
@@ -29,10 +30,9 @@ func (c *Client) do(ctx context.Context, req *http.Request, call Call) (*Respons
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	var sending once
-	bound, end := sending.bind(ctx, req, call.Body)
-	defer end()
-	answer, err := c.transport.RoundTrip(bound)
+	sending := once{gate: gate}
+	defer sending.end()
+	answer, err := c.transport.RoundTrip(sending.bind(ctx, req, call.Body))
 	switch {
 	case err != nil && sending.unanswered():
 		return nil, unanswered(err)

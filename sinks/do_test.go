@@ -41,7 +41,7 @@ func post(t *testing.T, client *Client, url string) (*Response, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client.do(req.Context(), req, Call{Body: []byte("payload")})
+	return client.do(req.Context(), req, Call{Body: []byte("payload")}, nil)
 }
 
 func TestABodyIsReadUpToItsCap(t *testing.T) {
@@ -199,7 +199,7 @@ func TestATimeoutBeforeTheSendIsCertain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.do(req.Context(), req, Call{Body: []byte("x")})
+	_, err = client.do(req.Context(), req, Call{Body: []byte("x")}, nil)
 	if _, f := holdfast.Judge(err); f.Class != holdfast.ClassTimeout || f.Code != "connect_timeout" {
 		t.Errorf("got %v, want a time-out with nothing sent", err)
 	}

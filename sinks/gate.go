@@ -15,6 +15,9 @@ type Gate interface {
 	// the attempt's time, and the engine tries the record again later. It spends
 	// no attempt. Time that is waited here is not the attempt's.
 	Pass(ctx context.Context, endpoint string, cost float64) error
+	// Sent is told that the request that Pass let go is on its way. Until then, or
+	// until the attempt ends, its tokens are part of the burst.
+	Sent()
 	// Hear is told what an answer said about the limits of the account.
 	Hear(a Advice)
 }
@@ -55,16 +58,24 @@ type Call struct {
 // names neither URL, credentials nor payload. Sinks that speak HTTP send
 // nothing otherwise.
 func (a *Attempt) Do(ctx context.Context, client *Client, req *http.Request, c Call) (*Response, error) {
-	if err := a.Pass(ctx, c.Endpoint, c.Cost); err != nil {
+	if err := a.pass(ctx, c.Endpoint, c.Cost); err != nil {
 		return nil, err
 	}
-	return client.do(ctx, req, c)
+	return client.do(ctx, req, c, a.Gate)
 }
 
-// Pass waits until the limits let a request go; see [Gate]. A sink that does
-// not speak HTTP calls it before each request after the first of a call, which
-// the engine has paid for.
+// Pass waits until the limits let a request go that is sent at once; see [Gate].
+// A sink that does not speak HTTP calls it before each of its requests. One that
+// never does is taken to make one for each call, at any time until it returns.
 func (a *Attempt) Pass(ctx context.Context, endpoint string, cost float64) error {
+	err := a.pass(ctx, endpoint, cost)
+	if err == nil && a.Gate != nil {
+		a.Gate.Sent()
+	}
+	return err
+}
+
+func (a *Attempt) pass(ctx context.Context, endpoint string, cost float64) error {
 	if a.Gate == nil {
 		return nil
 	}

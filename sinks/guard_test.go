@@ -42,7 +42,7 @@ func TestNoSpellingOfAnInternalAddressIsReached(t *testing.T) {
 		if err != nil {
 			continue // not even a URL
 		}
-		if _, err = client.do(req.Context(), req, Call{}); err == nil {
+		if _, err = client.do(req.Context(), req, Call{}, nil); err == nil {
 			t.Errorf("%s: answered", host)
 		}
 	}
@@ -62,7 +62,7 @@ func TestOnlyWebSchemesAreSent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = client.do(t.Context(), &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, Call{})
+		_, err = client.do(t.Context(), &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, Call{}, nil)
 		if err == nil {
 			t.Errorf("%s: answered", raw)
 		}
@@ -156,7 +156,7 @@ func TestABlockedAddressBurnsNoRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.do(req.Context(), req, Call{})
+	_, err = client.do(req.Context(), req, Call{}, nil)
 	verdict, f := holdfast.Judge(err)
 	if verdict != holdfast.VerdictUnavailable || f.Class != holdfast.ClassConfig || f.Code != "blocked_address" {
 		t.Fatalf("got %s %s %s", verdict, f.Class, f.Code)

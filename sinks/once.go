@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 )
 
@@ -26,19 +27,22 @@ type once struct {
 	body  []byte
 	trace httptrace.ClientTrace
 	stop  context.CancelCauseFunc // of a request without a body
+
+	mu   sync.Mutex
+	gate Gate // is to be told when it is sent; nil for nobody, or no more
+
 	// What follows is told and asked in the goroutine that sends.
 	http2 bool // the connection that was given last
 	ended bool // it would have been sent again
 }
 
-// bind returns req with ctx and a body, guarded. end is called when it has been
-// answered.
-func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound *http.Request, end func()) {
-	o.body, end = body, func() {}
+// bind returns req with ctx and a body, guarded, until end is called.
+func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound *http.Request) {
+	o.body = body
 	o.trace.WroteHeaders = o.wrote
 	if len(body) == 0 {
 		ctx, o.stop = context.WithCancelCause(ctx)
-		o.trace.GotConn, end = o.stopAgain, func() { o.stop(nil) }
+		o.trace.GotConn = o.stopAgain
 	} else if req.URL.Scheme == "https" { // nothing else speaks HTTP/2
 		o.trace.GotConn = o.given
 	}
@@ -46,10 +50,30 @@ func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound 
 	if len(body) > 0 {
 		bound.Body, bound.GetBody, bound.ContentLength = o.read(), o.again, int64(len(body))
 	}
-	return bound, end
+	return bound
 }
 
-func (o *once) wrote() { o.sent.Store(true) }
+// end is called when the request has been answered, or will not be: the gate is
+// the attempt's again.
+func (o *once) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gate = nil
+	if o.stop != nil {
+		o.stop(nil)
+	}
+}
+
+// wrote is told that the request leaves: it has its connection. It runs in a
+// goroutine of net/http, maybe after the end.
+func (o *once) wrote() {
+	o.sent.Store(true)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gate != nil {
+		o.gate.Sent()
+	}
+}
 
 func (o *once) given(info httptrace.GotConnInfo) {
 	secure, ok := info.Conn.(*tls.Conn)

@@ -148,7 +148,7 @@ func (f *frames) send(client *Client, method, body string) error {
 	if method == http.MethodGet {
 		body = ""
 	}
-	_, err = client.do(f.t.Context(), req, Call{Body: []byte(body)})
+	_, err = client.do(f.t.Context(), req, Call{Body: []byte(body)}, nil)
 	return err
 }
 

@@ -51,7 +51,7 @@ func TestP6ARequestIsSentOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				req.Header.Set("Idempotency-Key", "k")
-				_, err = client.do(t.Context(), req, test.call)
+				_, err = client.do(t.Context(), req, test.call, nil)
 				if _, f := holdfast.Judge(err); err != nil && f.Class == holdfast.ClassUncertain {
 					uncertain++
 				}

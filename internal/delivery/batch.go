@@ -36,7 +36,7 @@ func (s *scheduler) riders(lead *task, events, size int) []*task {
 // handleBatch takes a record, and those that can go with it, to verdicts.
 func (w *Worker) handleBatch(lead *task) {
 	limits := w.batcher.Batch()
-	lead.gate.begin(time.Now()) // a bucket of one token would lie still while the batch fills
+	lead.gate.Sent() // a bucket of one token would lie still while the batch fills
 	room := limits.Bytes - len(lead.env.Payload)
 	if limits.Bytes <= 0 {
 		room = maxHeldBytes

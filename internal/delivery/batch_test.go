@@ -27,7 +27,7 @@ func (b *batches) Batch() sinks.BatchLimits {
 	return sinks.BatchLimits{Events: 10, Linger: 20 * time.Millisecond}
 }
 
-func (b *batches) DeliverBatch(ctx context.Context, batch []*sinks.Attempt) []error {
+func (b *batches) DeliverBatch(_ context.Context, batch []*sinks.Attempt) []error {
 	keys := map[string]bool{}
 	bad := false
 	for _, a := range batch {
@@ -46,7 +46,7 @@ func (b *batches) DeliverBatch(ctx context.Context, batch []*sinks.Attempt) []er
 			verdicts[i] = &holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassValidation, Status: 400, Err: errVendor}}
 			continue
 		}
-		verdicts[i] = b.Deliver(ctx, a)
+		verdicts[i] = b.arrive(a)
 	}
 	return verdicts
 }

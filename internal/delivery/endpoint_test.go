@@ -59,7 +59,7 @@ func (r *routed) Deliver(ctx context.Context, a *sinks.Attempt) error {
 		}
 		a.Progress = append(a.Progress, '.')
 	}
-	return r.world.Deliver(ctx, a)
+	return r.arrive(a)
 }
 
 // requests are those to an endpoint in a time.

@@ -14,8 +14,10 @@ import (
 
 // gate is the limits as one attempt meets them. The token for its first request
 // was taken when the record was picked; each further one is asked for before
-// it is sent. It implements [sinks.Gate]. While a request asks or waits it is
-// guarded by the scheduler's mutex; before and after a call it is the attempt's.
+// it is sent. What was taken counts towards the burst until the request is on
+// its way: however long its connection takes, and of however many, what arrives
+// together was allowed together. It implements [sinks.Gate]. While a request
+// asks or waits it is guarded by the scheduler's mutex; else it is the attempt's.
 type gate struct {
 	sched  *scheduler
 	tenant *tenant
@@ -23,8 +25,8 @@ type gate struct {
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
 	credit float64
-	ahead  bool      // the credit was paid ahead, and the call has not begun
-	sent   sent      // the request of the call under way that was not answered yet
+	ahead  [3]bill   // what was taken and not sent yet
+	under  sent      // the request of the call under way that was not answered yet
 	asked  bool      // some request was let go
 	clock  *patience // of the call under way
 }
@@ -54,9 +56,6 @@ func (g *gate) Pass(ctx context.Context, endpoint string, cost float64) error {
 	defer g.clock.pause()()
 	select {
 	case <-r.done:
-		if r.err == nil {
-			r.sent(time.Now())
-		}
 		return r.err
 	case <-ctx.Done():
 		g.sched.quit(r)
@@ -64,6 +63,17 @@ func (g *gate) Pass(ctx context.Context, endpoint string, cost float64) error {
 			return limited(0)
 		}
 		return ctx.Err()
+	}
+}
+
+// Sent implements [sinks.Gate].
+func (g *gate) Sent() {
+	now := time.Now()
+	for i, b := range g.ahead {
+		if b.bucket != nil {
+			b.bucket.Sent(now, b.tokens)
+			g.ahead[i] = bill{}
+		}
 	}
 }
 
@@ -94,9 +104,7 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	now := time.Now()
-	g.begin(now)
-	g.clock = g.sched.calls.begin(ctx, now.Add(timeout))
+	g.clock = g.sched.calls.begin(ctx, time.Now().Add(timeout))
 	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {
@@ -114,36 +122,24 @@ func (g *gate) enter(ctx context.Context) error {
 		}
 		g.credit = 1
 	}
-	g.sent = sent{}
+	g.under = sent{}
 	return nil
-}
-
-// begin ends the time between the pick and the call: what was paid counts as
-// sent, whatever becomes of it.
-func (g *gate) begin(now time.Time) {
-	if !g.ahead {
-		return
-	}
-	g.ahead = false
-	g.sched.limit.Sent(now, 1)
-	if g.tenant.limit != nil {
-		g.tenant.limit.Sent(now, 1)
-	}
 }
 
 // answered tells the limits how the last request of a call ended; those before
 // it were taken.
 func (g *gate) answered(err error) {
-	if g.sent.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
-		g.sent.cost, g.credit, g.asked = g.credit, 0, true
+	g.Sent()
+	if g.under.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
+		g.under.cost, g.credit, g.asked = g.credit, 0, true
 	}
 	throttle, throttled := errors.AsType[*holdfast.ThrottledError](err)
 	switch verdict, f := holdfast.Judge(err); {
 	case verdict == holdfast.VerdictDelivered:
 		g.settled()
 	case throttled:
-		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.sent.cost > 0 {
-			g.scoped(throttle.Scope).Refused(g.sent.cost)
+		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.under.cost > 0 {
+			g.scoped(throttle.Scope).Refused(g.under.cost)
 		}
 	case f.Status != 0: // else nobody answered
 		g.settled()
@@ -152,7 +148,7 @@ func (g *gate) answered(err error) {
 
 // settled is taken outside of the scheduler's mutex.
 func (g *gate) settled() {
-	if g.sent.endpoint != nil {
+	if g.under.endpoint != nil {
 		g.sched.mu.Lock()
 		defer g.sched.mu.Unlock()
 	}
@@ -161,18 +157,18 @@ func (g *gate) settled() {
 
 // taken tells all limits of a request that the vendor took it.
 func (g *gate) taken() {
-	if g.sent.cost == 0 {
+	if g.under.cost == 0 {
 		return
 	}
-	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.sent.endpoint.bucket()} {
+	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.under.endpoint.bucket()} {
 		if b != nil {
-			b.Accepted(g.sent.cost)
+			b.Accepted(g.under.cost)
 		}
 	}
-	if g.sent.endpoint != nil {
-		g.sent.endpoint.took(g.id, time.Now())
+	if g.under.endpoint != nil {
+		g.under.endpoint.took(g.id, time.Now())
 	}
-	g.sent = sent{}
+	g.under = sent{}
 }
 
 // throttled is the endpoint that alone a verdict throttles; nil for none.
@@ -186,7 +182,7 @@ func (g *gate) throttled(err error) *endpoint {
 // endpoint is the one that a throttle of that scope is about; nil for none.
 func (g *gate) endpoint(scope holdfast.Scope) *endpoint {
 	if scope == holdfast.ScopeEndpoint {
-		return g.sent.endpoint
+		return g.under.endpoint
 	}
 	return nil
 }
@@ -204,6 +200,7 @@ func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
 
 // giveBack returns what was paid for a request that was not made.
 func (g *gate) giveBack(now time.Time) {
+	g.Sent()
 	if g.credit <= 0 {
 		return
 	}

@@ -76,7 +76,7 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 	if t.rider { // the one that had the slot speaks for the request
 		return false
 	}
-	t.gate.begin(now) // if it did not come to a call
+	t.gate.Sent() // if it did not come to a call
 	t.tenant.flying--
 	s.flying--
 	if b := t.tenant.breaker; b != nil {

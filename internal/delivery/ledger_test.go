@@ -23,10 +23,11 @@ const refusal = "refused"
 type ledger struct {
 	plan    plan
 	calls   []*call
-	all     counted   // requests
-	senders []*proc   // of requests
-	paths   []string  // of requests: their endpoints
-	by      [][]*call // by event
+	all     counted         // requests
+	senders []*proc         // of requests
+	let     []time.Duration // when they were let go
+	paths   []string        // of requests: their endpoints
+	by      [][]*call       // by event
 	marks   []happening
 	// decided is what somebody decided about an event's dead letter, where
 	// followers park, and when.
@@ -345,7 +346,7 @@ func (l *ledger) gone(p *proc, from, to time.Duration) bool {
 }
 
 // checkHolds: while the vendor asks to hold more than a record, that worker
-// sends nothing; to one endpoint, if it has a name and the vendor means it alone.
+// lets nothing go; to one endpoint, if it has a name and the vendor means it alone.
 func (l *ledger) checkHolds() string {
 	for _, held := range l.calls {
 		if !held.throttled() || held.result == alone {
@@ -356,19 +357,19 @@ func (l *ledger) checkHolds() string {
 		if held.result == atEndpoint {
 			alone = l.plan.events[held.event].last()
 		}
-		for i, at := range l.all.at {
+		for i, at := range l.let {
 			if l.senders[i] == held.proc && held.end < at && at < until && (alone == "" || alone == l.paths[i]) {
-				return fmt.Sprintf("hold: a request was sent to %q at %s, held until %s", l.paths[i], at, until)
+				return fmt.Sprintf("hold: a request was let go to %q at %s, held until %s", l.paths[i], at, until)
 			}
 		}
 	}
 	return ""
 }
 
-// sent notes a request.
-func (l *ledger) sent(p *proc, endpoint string, at time.Duration) {
+// sent notes a request, and when it was let go: it may have waited for its connection.
+func (l *ledger) sent(p *proc, endpoint string, let, at time.Duration) {
 	l.all.add(at, 1)
-	l.senders, l.paths = append(l.senders, p), append(l.paths, endpoint)
+	l.senders, l.paths, l.let = append(l.senders, p), append(l.paths, endpoint), append(l.let, let)
 }
 
 // checkRate: in no window came more requests than the limit allows.

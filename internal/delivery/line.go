@@ -14,12 +14,12 @@ type request struct {
 	gate     *gate
 	endpoint *endpoint // nil for none
 	cost     float64
-	bills    [3]bill
 	done     chan struct{} // closed when it may go, or will not
 	err      error
 }
 
-// bill is what a request takes of one bucket; nil for none.
+// bill is what a request takes of one bucket: of the sink's, of its tenant's,
+// of its endpoint's; nil for none.
 type bill struct {
 	bucket *quota.Bucket
 	tokens float64
@@ -30,9 +30,12 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	g.taken() // or no further one would be made
+	if g.under.cost > 0 { // it has ended, or no further one would be made
+		g.Sent()
+		g.taken()
+	}
 	r := request{gate: g, cost: cost, endpoint: s.endpointOf(g.tenant, endpoint)}
-	if s.heldBack(&r, now) <= 0 && s.spend(&r, now, false) == nil {
+	if s.heldBack(&r, now) <= 0 && s.spend(&r, now) == nil {
 		return nil
 	}
 	waits := r
@@ -40,6 +43,7 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	if s.refuse(&waits, s.atGates(now), now) { // at once, so it keeps what was paid
 		return &waits
 	}
+	g.Sent() // what waits holds nothing that others could have
 	g.credit = 0
 	s.line = append(s.line, &waits)
 	s.serve(now)
@@ -50,13 +54,10 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 func (s *scheduler) quit(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, now := slices.Index(s.line, r), time.Now()
-	if i < 0 { // it was let go at the last moment
-		r.sent(now)
-		return
+	if i := slices.Index(s.line, r); i >= 0 { // else it was let go at the last moment
+		s.line = slices.Delete(s.line, i, i+1)
+		s.serve(time.Now())
 	}
-	s.line = slices.Delete(s.line, i, i+1)
-	s.serve(now)
 }
 
 // serve lets those in line go, in their order, for which there are tokens. Who
@@ -77,7 +78,7 @@ func (s *scheduler) serve(now time.Time) {
 			if r.endpoint.held(now) {
 				atGates++
 			}
-		case s.spend(r, now, true) == nil:
+		case s.spend(r, now) == nil:
 			close(r.done)
 			continue
 		}
@@ -130,19 +131,9 @@ func (s *scheduler) heldBack(r *request, now time.Time) time.Duration {
 	return wait
 }
 
-// sent ends the time between the tokens of a request that waited and the request.
-func (r *request) sent(now time.Time) {
-	for _, b := range r.bills {
-		if b.bucket != nil {
-			b.bucket.Sent(now, b.tokens)
-		}
-	}
-}
-
 // spend takes the tokens of a request from all its buckets, or from none; it
-// returns the first that lacks them, and nil if it took them. They are taken
-// ahead for a request whose goroutine has to wake up first.
-func (s *scheduler) spend(r *request, now time.Time, ahead bool) (lacks *quota.Bucket) {
+// returns the first that lacks them, and nil if it took them.
+func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 	g := r.gate
 	rest := max(0, r.cost-g.credit)
 	bills := [...]bill{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint.bucket(), r.cost}}
@@ -151,26 +142,20 @@ func (s *scheduler) spend(r *request, now time.Time, ahead bool) (lacks *quota.B
 			return b.bucket
 		}
 	}
-	take := (*quota.Bucket).Take
-	if ahead {
-		take = (*quota.Bucket).TakeAhead
-	}
-	r.bills = [3]bill{}
 	for i, b := range bills {
 		if b.bucket == nil || b.tokens <= 0 {
 			continue
 		}
-		if ok, wait := take(b.bucket, now, b.tokens); !ok { // another sink of the account was quicker
-			r.sent(now)
+		if ok, wait := b.bucket.TakeAhead(now, b.tokens); !ok { // another sink of the account was quicker
+			g.Sent()
 			s.lack(b.bucket, now.Add(wait))
 			return b.bucket
 		}
-		if ahead {
-			r.bills[i] = b
-		}
+		g.ahead[i].bucket = b.bucket
+		g.ahead[i].tokens += b.tokens
 	}
 	g.credit = max(0, g.credit-r.cost)
-	g.sent, g.asked = sent{endpoint: r.endpoint, cost: r.cost}, true
+	g.under, g.asked = sent{endpoint: r.endpoint, cost: r.cost}, true
 	return nil
 }
 

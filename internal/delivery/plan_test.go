@@ -31,6 +31,7 @@ type event struct {
 	after    time.Duration // since the event before it was produced
 	latency  time.Duration // of every answer about it
 	requests int           // of an attempt; the last one's answer counts
+	connects time.Duration // that long the first one waits for its connection
 	endpoint int           // of the first of them; each further one goes to the next
 	troubles []trouble
 	refused  bool
@@ -101,7 +102,7 @@ func (p plan) String() string {
 		fmt.Fprintf(&b, "  at %s: %s (%s)\n", s.at, s.kind, s.span)
 	}
 	for i, e := range p.events {
-		fmt.Fprintf(&b, "  event %d: key %d, after %s, %d requests from endpoint %d on, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.requests, e.endpoint, e.latency, e.troubles, e.refused, e.decision, e.think)
+		fmt.Fprintf(&b, "  event %d: key %d, after %s, %d requests from endpoint %d on, connects in %s, takes %s, %v, refused %v, %s after %s\n", i, e.key, e.after, e.requests, e.endpoint, e.connects, e.latency, e.troubles, e.refused, e.decision, e.think)
 	}
 	return b.String()
 }
@@ -123,6 +124,10 @@ func plans() *rapid.Generator[plan] {
 		}
 		for i, n := range rapid.SliceOfN(rapid.IntRange(0, len(endpoints())-1), len(p.events), len(p.events)).Draw(t, "endpoints") {
 			p.events[i].endpoint = n
+		}
+		connects := rapid.SampledFrom([]time.Duration{0, 0, 0, 200 * time.Millisecond, 600 * time.Millisecond})
+		for i, d := range rapid.SliceOfN(connects, len(p.events), len(p.events)).Draw(t, "connects") {
+			p.events[i].connects = d
 		}
 		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		return p

@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"testing"
@@ -70,6 +71,7 @@ type stepping struct {
 	cost    float64
 	latency time.Duration
 	asks    bool
+	connect func()                                    // takes as long as a connection does; nil for none
 	answer  func(a *sinks.Attempt, step string) error // nil for success
 
 	guard     sync.Mutex
@@ -89,9 +91,13 @@ func (s *stepping) Deliver(ctx context.Context, a *sinks.Attempt) error {
 	for done := len(a.Progress); done < len(s.steps); done++ {
 		step := s.steps[done]
 		if s.asks {
-			if err := a.Pass(ctx, step, s.cost); err != nil {
+			if err := a.Gate.Pass(ctx, step, s.cost); err != nil {
 				return err
 			}
+			if s.connect != nil {
+				s.connect()
+			}
+			a.Gate.Sent()
 		}
 		s.count(a, step, done)
 		pass(s.latency)
@@ -105,7 +111,7 @@ func (s *stepping) Deliver(ctx context.Context, a *sinks.Attempt) error {
 		}
 		a.Progress = append(a.Progress, '.')
 	}
-	return s.world.Deliver(ctx, a)
+	return s.arrive(a)
 }
 
 func (s *stepping) enter(n int) {
@@ -205,21 +211,76 @@ func TestP6ALimitHoldsOverStalls(t *testing.T) {
 	})
 }
 
-// TestP6ASinkThatAsksForNothingPaysOnePerCall.
+// TestP6ASinkThatAsksForNothingPaysOnePerCall: nobody knows when it sends, so
+// never more calls are under way than the burst.
 func TestP6ASinkThatAsksForNothingPaysOnePerCall(t *testing.T) {
 	t.Parallel()
-	s := &stepping{steps: []string{"only"}, cost: 1, latency: 300 * time.Millisecond}
+	s := &stepping{steps: []string{"only"}, cost: 1, latency: 100 * time.Millisecond}
 	inSteps(t, Config{Concurrency: 8}, s, func() {
-		s.limit = quota.Local(quota.Limit{Name: "s", Rate: 20, Burst: 1})
+		s.limit = quota.Local(quota.Limit{Name: "s", Rate: 20, Burst: 3})
 		stop := s.worker()
 		defer stop()
 		s.produce(400)
 		pass(30 * time.Second)
-		s.all.keeps(t, "the account", 20, 1)
+		s.all.keeps(t, "the account", 20, 3)
+		if s.mostAlive > 3 {
+			t.Errorf("%d calls at once", s.mostAlive)
+		}
 		if used := s.all.sum(5*time.Second, 20*time.Second) / (15 * 20); used < 0.95 {
 			t.Errorf("%.3f of the limit used", used)
 		}
 	})
+}
+
+// TestP6ALimitHoldsWhileConnectionsAreMade: they take long, and are ready at
+// once. What was paid for meanwhile does not arrive on top of the burst, and a
+// vendor that hangs up now and then costs no throughput.
+func TestP6ALimitHoldsWhileConnectionsAreMade(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst, slots = 20, 5, 24
+	tests := map[string]struct {
+		takes time.Duration // a handshake
+		every float64       // the part of requests that need one
+		least float64       // of the limit that is used
+	}{
+		"a third, fast":    {150 * time.Millisecond, 0.3, 0.95},
+		"a third, slow":    {1800 * time.Millisecond, 0.3, 0.4}, // 5 in 0.54 s on average
+		"each":             {150 * time.Millisecond, 1, 0.95},
+		"all at one time":  {-2 * time.Second, 1, 0}, // at each even second
+		"some at one time": {-2 * time.Second, 0.3, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &stepping{steps: []string{"one", "two"}, cost: 1, latency: 50 * time.Millisecond, asks: true}
+			chance := rand.New(rand.NewPCG(1, 2))
+			s.connect = func() {
+				s.guard.Lock()
+				reused := chance.Float64() >= tt.every
+				s.guard.Unlock()
+				switch {
+				case reused:
+				case tt.takes > 0:
+					pass(tt.takes)
+				default:
+					pass(-tt.takes - time.Since(s.began)%-tt.takes)
+				}
+			}
+			inSteps(t, Config{Concurrency: slots}, s, func() {
+				s.limit = quota.Local(quota.Limit{Name: "s", Rate: perSecond, Burst: burst})
+				stop := s.worker()
+				defer stop()
+				s.produce(1000)
+				pass(60 * time.Second)
+				s.all.keeps(t, "the account", perSecond, burst)
+				used := s.all.sum(5*time.Second, 55*time.Second) / (50 * perSecond)
+				t.Logf("%.3f of the limit used", used)
+				if used < tt.least {
+					t.Errorf("%.3f of the limit used", used)
+				}
+			})
+		})
+	}
 }
 
 // TestP6ARequestPaysItsCost, on a limit whose burst just holds one.

@@ -472,8 +472,9 @@ func (p *proc) requests(ctx context.Context, a *sinks.Attempt, e event) error {
 				return err
 			}
 		}
+		let := p.sim.now()
 		if i == 0 || !p.sim.bug.free {
-			if err := a.Pass(ctx, e.path(i), 1); err != nil {
+			if err := a.Gate.Pass(ctx, e.path(i), 1); err != nil {
 				select {
 				case <-p.killed:
 					return errKilled
@@ -481,9 +482,16 @@ func (p *proc) requests(ctx context.Context, a *sinks.Attempt, e event) error {
 					return err
 				}
 			}
+			let = p.sim.now()
+			if i == 0 && e.connects > 0 {
+				if err := p.answer(ctx, trouble{}, e.connects); err != nil {
+					return err
+				}
+			}
+			a.Gate.Sent()
 		}
 		p.sim.mu.Lock()
-		p.sim.books.sent(p, e.path(i), p.sim.now())
+		p.sim.books.sent(p, e.path(i), let, p.sim.now())
 		p.sim.mu.Unlock()
 	}
 	return nil

@@ -45,7 +45,10 @@ func (f *fleet) tenanted(l quota.Limit, seen map[string]*counted) (stop func()) 
 	cfg.TenantHeader = "tenant"
 	return f.replica(cfg, func(d *Deps, shares *quota.Shares, share func() float64) {
 		d.Tenants = &eachTenant{l, shares, share}
-		d.Sink = sinks.Func(func(_ context.Context, a *sinks.Attempt) error {
+		d.Sink = sinks.Func(func(ctx context.Context, a *sinks.Attempt) error {
+			if err := a.Pass(ctx, "", 1); err != nil {
+				return err
+			}
 			f.mu.Lock()
 			seen[a.Event.Header("tenant")].add(time.Since(f.began), 1)
 			f.mu.Unlock()

@@ -64,22 +64,23 @@ func newBucket(l Limit) *Bucket {
 }
 
 // Take takes n tokens if they are there now; else it says when to ask again,
-// 250 ms at most (2 s of a limit that is not shared), and takes none. n above the burst of the limit counts as the
-// burst. now may be stale: a process can be stopped on the way here, so the
-// clock is asked again.
+// 250 ms at most (2 s of a limit that is not shared), and takes none. n above
+// the burst of the limit counts as the burst. now may be stale: a process can
+// be stopped on the way here, so the clock is asked again.
 func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
 	return b.take(latest(now), n)
 }
 
 // TakeAhead is [Bucket.Take] for a request that is not sent at once: [Bucket.Sent]
 // tells when it is, or that it will not be. Until then the tokens count as part
-// of the burst: a process that stands still between both, and earns tokens
-// meanwhile, does not send both together. now may be stale by as much as that.
+// of the burst: what is earned while requests wait for their connections, or the
+// process stands still, is not sent together with them. now may be stale by as
+// much as that.
 func (b *Bucket) TakeAhead(now time.Time, n float64) (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if ok, wait = b.takeNow(now, n); ok && !b.unlimited() {
-		b.tokens.ahead += min(n, b.ceiling.Burst)
+	if ok, wait = b.takeNow(now, n); ok {
+		b.tokens.ahead += n
 	}
 	return ok, wait
 }

@@ -29,6 +29,9 @@ func (g *gate) Pass(_ context.Context, _ string, cost float64) error {
 	return nil
 }
 
+// Sent implements [sinks.Gate].
+func (*gate) Sent() {}
+
 // Hear implements [sinks.Gate].
 func (*gate) Hear(sinks.Advice) {}
 
