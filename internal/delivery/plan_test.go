@@ -61,10 +61,21 @@ const (
 	alone      = "record"   //
 )
 
-// maxTroubles is one less than the attempts that a record has, so that nothing
 // maxTroubles leaves room for two attempts that an outage spends, because
 // somebody else was answered as it began: nothing dies of all of them.
 const maxTroubles = 1
+
+// oneOutage leaves only the first outage of a plan, for the same reason.
+func oneOutage(steps []step) []step {
+	outages := 0
+	return slices.DeleteFunc(steps, func(s step) bool {
+		if s.kind == outageOf5xx || s.kind == outageHangs {
+			outages++
+			return outages > 1
+		}
+		return false
+	})
+}
 
 // step is something that happens to workers, brokers or the vendor.
 type step struct {
@@ -130,6 +141,7 @@ func plans() *rapid.Generator[plan] {
 			p.events[i].connects = d
 		}
 		slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
+		p.steps = oneOutage(p.steps)
 		return p
 	})
 }
