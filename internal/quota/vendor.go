@@ -16,6 +16,7 @@ type vendorSays struct {
 	}
 	daily *Daily // nil where it is not looked at
 	climb climb  // of a bucket that is not shared; else the granter's counts
+	heard tally  // that climb has not heard yet
 }
 
 func newVendorSays(l Limit) vendorSays {
@@ -40,6 +41,10 @@ func (v *vendorSays) most(now time.Time, s share) share {
 
 // lower brings the ceiling up to what the vendor says at now.
 func (b *Bucket) lower(now time.Time) {
+	if b.vendor.heard != (tally{}) {
+		b.vendor.climb.hear(now, b.vendor.heard, b.ceiling.Rate)
+		b.vendor.heard = tally{}
+	}
 	before := b.ceiling.Rate
 	b.ceiling = b.vendor.most(now, b.limit.whole())
 	if b.ceiling.Rate < 0.98*before {
@@ -104,7 +109,9 @@ func (b *Bucket) Found() rate.Limit {
 	defer b.mu.Unlock()
 	switch {
 	case b.local:
-		if c := b.vendor.climb.ceiling(time.Now()); c < float64(rate.Inf) {
+		now := time.Now()
+		b.lower(now)
+		if c := b.vendor.climb.ceiling(now); c < float64(rate.Inf) {
 			return rate.Limit(c)
 		}
 	case b.climbed > 0:
@@ -113,12 +120,13 @@ func (b *Bucket) Found() rate.Limit {
 	return rate.Inf
 }
 
-// answer lets the granter know, or the bucket itself where nobody shares it.
+// answer lets the granter know, or the bucket itself where nobody shares it: the
+// next time that it is asked.
 func (b *Bucket) answer(t tally) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.local {
-		b.vendor.climb.hear(time.Now(), t, b.ceiling.Rate)
+		b.vendor.heard = b.vendor.heard.plus(t)
 		return
 	}
 	b.answers = b.answers.plus(t)
