@@ -19,7 +19,8 @@ import (
 // goroutines at once, never for two events of one key at a time. It returns
 // nil when the event took effect (or was proved to have done so before), else
 // one of the verdicts of package holdfast, and ctx's error when it is
-// cancelled before anything was sent.
+// cancelled before anything was sent. What it starts ends before it returns: ctx
+// and the attempt are of other events then.
 type Sink interface {
 	Deliver(ctx context.Context, a *Attempt) error
 }

@@ -28,7 +28,7 @@ type gate struct {
 	ahead  [3]bill   // what was taken and not sent yet
 	under  sent      // the request of the call under way that was not answered yet
 	asked  bool      // some request was let go
-	clock  *patience // of the call under way
+	clock  *patience // of the call under way, or of the slot's last one
 }
 
 // sent is a request that was paid for; of no cost, it is none.
@@ -104,7 +104,7 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	g.clock = g.sched.calls.begin(ctx, time.Now().Add(timeout))
+	g.clock = g.sched.calls.begin(g.clock, ctx, time.Now().Add(timeout))
 	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {

@@ -42,7 +42,7 @@ func (p *patience) Err() error {
 }
 
 // pause stops the time until the function that is returned is called. A nil
-// patience has no time to stop.
+// patience has no time to stop, and one whose call has returned none that counts.
 func (p *patience) pause() (resume func()) {
 	if p == nil {
 		return func() {}
