@@ -73,13 +73,13 @@ func (s *scheduler) take(p *part, a *arrival) {
 		case e.state() != flying:
 			s.supersede(sh, i, p, a)
 			return
-		case sh.tasks[i].moving && env.Redrive.Count > int(e.rank>>hopBits):
+		case sh.tasks.at(i).moving && env.Redrive.Count > int(e.rank>>hopBits):
 			// A dead letter was redriven before its own write was acknowledged here.
-			sh.tasks[i].moving = false
-			s.leave(sh.tasks[i])
+			sh.tasks.at(i).moving = false
+			s.leave(sh.tasks.at(i))
 			s.supersede(sh, i, p, a)
 			return
-		case sh.tasks[i].moving && env.Epoch >= sh.epoch:
+		case sh.tasks.at(i).moving && env.Epoch >= sh.epoch:
 			s.arrive(sh, i, p.slot, offset, a.due) // read before its write was acknowledged
 			return
 		case env.Epoch < sh.epoch && env.Redrive.Count <= int(e.rank>>hopBits) && e.slot() != s.layout.letters:
@@ -117,7 +117,7 @@ func (s *scheduler) giveWay(sh *shard, i id) {
 		return
 	}
 	if next := sh.index.at(e.next); next.state() == queued {
-		s.unqueueOne(sh.tasks[e.next])
+		s.unqueueOne(sh.tasks.at(e.next))
 		next.set(held)
 	}
 }

@@ -15,7 +15,7 @@ func (s *scheduler) stays(t *task) {
 	s.came = 0
 	s.look++
 	for _, sh := range s.shards {
-		for i, other := range sh.tasks {
+		for i, other := range sh.tasks.all() {
 			if other.own || s.look-other.look < 2 {
 				continue
 			}

@@ -64,7 +64,7 @@ func (s *scheduler) count(now time.Time) counts {
 // behind an earlier record of its key is not late for itself.
 func (s *scheduler) stand(sh *shard, now tick, to []watch.Part) []watch.Part {
 	oldest, due := make([]time.Time, len(s.layout.names)), make([]tick, len(s.layout.names))
-	for _, t := range sh.tasks {
+	for _, t := range sh.tasks.all() {
 		slot, written := sh.index.at(t.id).slot(), t.env.Written
 		if s.layout.tier(slot) < 0 && !written.IsZero() && (oldest[slot].IsZero() || written.Before(oldest[slot])) {
 			oldest[slot] = written

@@ -172,7 +172,7 @@ func (s *scheduler) toFollow() []follower {
 		if !sh.open || sh.gone {
 			continue
 		}
-		for i, t := range sh.tasks {
+		for i, t := range sh.tasks.all() {
 			e := sh.index.at(i)
 			if e.key == 0 || e.slot() != slotSource || e.state() != held {
 				continue

@@ -140,7 +140,7 @@ func (w *Worker) resumeLoop(ctx context.Context) {
 // keep holds a record in memory.
 func (s *scheduler) keep(sh *shard, i id, a *arrival) {
 	t := &task{id: i, shard: sh, env: a.env, size: a.env.Size(), at: a.due, owner: a.tenant}
-	sh.tasks[i] = t
+	sh.tasks.put(i, t)
 	sh.index.at(i).set(held)
 	s.held++
 	s.bytes += t.size
@@ -153,11 +153,11 @@ func (s *scheduler) keep(sh *shard, i id, a *arrival) {
 
 // forget drops what is in memory of an entry.
 func (s *scheduler) forget(sh *shard, i id) {
-	t := sh.tasks[i]
+	t := sh.tasks.at(i)
 	if t == nil {
 		return
 	}
-	delete(sh.tasks, i)
+	sh.tasks.drop(i)
 	s.held--
 	s.bytes -= t.size
 	s.release(t)

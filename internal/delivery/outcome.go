@@ -72,7 +72,7 @@ func (s *scheduler) moved(t *task, move, slot int, offset int64, due time.Time) 
 // arrive notes that a record lies in another topic now: it was written there,
 // by all replicas.
 func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Time) {
-	e, t := sh.index.at(i), sh.tasks[i]
+	e, t := sh.index.at(i), sh.tasks.at(i)
 	sh.remember(e.origin, e.rank)
 	s.vacate(sh, e.slot(), e.offset())
 	t.moving = false

@@ -174,13 +174,13 @@ func (s *scheduler) unqueue(gone func(*task) bool) {
 }
 
 func (s *scheduler) giveUp(sh *shard) {
-	for _, t := range sh.tasks {
+	for _, t := range sh.tasks.all() {
 		s.held--
 		s.bytes -= t.size
 		s.release(t)
 	}
 	s.outstanding -= sh.index.live
-	sh.parts, sh.tasks, sh.due, sh.index = nil, nil, nil, newIndex()
+	sh.parts, sh.tasks, sh.due, sh.index = nil, tasks{}, nil, newIndex()
 	sh.stopSends()
 	delete(s.shards, sh.num)
 	s.owned.Store(int64(len(s.shards)))

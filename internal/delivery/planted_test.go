@@ -52,7 +52,7 @@ func leaveLane(p *proc, a *sinks.Attempt) {
 	if sh == nil || sh.gone {
 		return
 	}
-	for i, t := range sh.tasks {
+	for i, t := range sh.tasks.all() {
 		if t.env.Event.ID != a.Event.ID || sh.index.at(i).key == 0 {
 			continue
 		}

@@ -142,7 +142,7 @@ func (s *scheduler) consider(sh *shard, i id) {
 		s.alarmAt(s.timeOf(e.due))
 		return
 	}
-	if t := sh.tasks[i]; t != nil {
+	if t := sh.tasks.at(i); t != nil {
 		s.enqueue(t)
 		return
 	}

@@ -17,7 +17,7 @@ type shard struct {
 	epoch int32   // generation of the group when it was assigned
 	parts []*part // by slot, nil until assigned; nil altogether once the shard was given up
 	index index
-	tasks map[id]*task // the outstanding records that are in memory
+	tasks tasks // the outstanding records that are in memory
 	due   dueHeap
 
 	// open is set once the tiers were read up to where they ended at the
@@ -50,7 +50,7 @@ const maxSettled = 4096
 func newShard(life context.Context, num, epoch int32, slots int) *shard {
 	s := &shard{
 		num: num, epoch: epoch, parts: make([]*part, slots), index: newIndex(),
-		tasks: make(map[id]*task), settled: make(map[int64]uint16), reach: -1,
+		settled: make(map[int64]uint16), reach: -1,
 	}
 	s.sends, s.stopSends = context.WithCancel(life)
 	return s

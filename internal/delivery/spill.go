@@ -80,7 +80,7 @@ func (s *scheduler) uproot(t *task) {
 // those that keep its committed offset back.
 func (s *scheduler) obstacles(sh *shard, p *part, limit int) []*task {
 	var found []*task
-	for i, t := range sh.tasks {
+	for i, t := range sh.tasks.all() {
 		e := sh.index.at(i)
 		if e.slot() == p.slot && s.waits(t, e) {
 			found = append(found, t)
@@ -133,7 +133,7 @@ func (s *scheduler) blocked() []*task {
 		if !sh.open || sh.gone {
 			continue
 		}
-		for i, t := range sh.tasks {
+		for i, t := range sh.tasks.all() {
 			if e := sh.index.at(i); s.waits(t, e) && !s.behindLive(sh, i) {
 				wait++
 				if e.slot() == slotSource {
@@ -167,7 +167,7 @@ func (s *scheduler) behindLive(sh *shard, i id) bool {
 	case flying, wanted:
 		return true
 	case queued:
-		t := sh.tasks[sh.index.first(e.key)]
+		t := sh.tasks.at(sh.index.first(e.key))
 		ok, wait := t.tenant.allowed(time.Now(), nil)
 		return ok || wait <= time.Second
 	default:

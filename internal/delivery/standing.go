@@ -150,7 +150,7 @@ func (s *scheduler) resume(now time.Time, throttled bool) (freed bool) {
 		}
 	}
 	for _, sh := range s.shards {
-		for i, t := range sh.tasks {
+		for i, t := range sh.tasks.all() {
 			e := sh.index.at(i)
 			if e.state() != held || !mayEnd(t.waitsFor, throttled) {
 				continue
