@@ -42,10 +42,10 @@ const (
 func cases() []benchCase {
 	var all []benchCase
 	for _, c := range []benchCase{
-		{Name: "0ms", InFlight: 64, Partitions: 12, Records: 20_000, Noisy: true, OfRaw: 0.95},
+		{Name: "0ms", InFlight: 64, Partitions: 12, Records: 60_000, Noisy: true, OfRaw: 0.95},
 		{Name: "5ms", Latency: 5 * time.Millisecond, InFlight: 64, Partitions: 12, Records: 20_000},
 		{Name: "50ms", Latency: 50 * time.Millisecond, InFlight: 64, Partitions: 12, Records: 3000, OfIdeal: 0.97},
-		{Name: "hot-2.5ms", Latency: 2500 * time.Microsecond, InFlight: 100, Partitions: 1, Records: 20_000, Noisy: true, OfLanes: 0.95},
+		{Name: "hot-2.5ms", Latency: 2500 * time.Microsecond, InFlight: 100, Partitions: 1, Records: 60_000, Noisy: true, OfLanes: 0.95},
 	} {
 		for _, ordered := range []bool{true, false} {
 			each := c
@@ -101,8 +101,8 @@ func (c benchCase) warm() int { return min(warmUp, c.Records/4) }
 const longest = 6 * time.Second
 
 // enough time for a case: on a busy machine no further round begins after it,
-// so that a whole run stays within three minutes.
-const enough = 15 * time.Second
+// so that a whole run stays within four minutes.
+const enough = 25 * time.Second
 
 // filled is how many records a topic of a partition count must hold.
 func filled(partitions int32) int {

@@ -21,7 +21,7 @@ type calls struct {
 // calls look. It uses the patience of the slot's last call again, unless that
 // was ended: to make one, and what net/http hangs on it, is a fiftieth of what a
 // record costs.
-func (c *calls) begin(last *patience, parent context.Context, end time.Time) *patience {
+func (c *calls) begin(parent context.Context, last *patience, end time.Time) *patience {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := last

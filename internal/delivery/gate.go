@@ -104,7 +104,7 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	g.clock = g.sched.calls.begin(g.clock, ctx, time.Now().Add(timeout))
+	g.clock = g.sched.calls.begin(ctx, g.clock, time.Now().Add(timeout))
 	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {

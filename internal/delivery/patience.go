@@ -10,6 +10,7 @@ import (
 // not count: a slow limit is nobody's time-out. It is made of a plain
 // cancellable context, because net/http starts a goroutine to watch any other
 // kind; contexts derived from it say canceled, with the deadline as the cause.
+// A slot uses one for all its calls, until one of them is ended.
 type patience struct {
 	context.Context
 
