@@ -182,6 +182,7 @@ func mistakes() []mistake {
 		{"    timeout: 20s", "    timeout: 0s", nil},
 		{"    breaker: {enabled: true, max_suspect: 24h}", `    breaker: {enabled: "on", max_suspect: 0s}`, nil},
 		{"  - name: shipments", "  - name: hook", nil},
+		{"    dsn: sqlite:shipments.db", "    dsn: sqlite:shipments.db\n    limits: {account: mine}", nil},
 		{"    dsn: sqlite:shipments.db", "    dsn: mysql://x", nil},
 		{"    table: shipments", "", nil},
 		{"    table: shipments", "    table: a b", nil},

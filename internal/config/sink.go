@@ -56,7 +56,7 @@ type Limits struct {
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 	// Concurrency is how many attempts a worker has in flight at most.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`
-	// Account names a limit that several sinks share; all of them write the same rate and burst.
+	// Account names a limit that several sinks share; all of them write the same rate and burst. Without a rate, here or of an endpoint, it means nothing, and is refused.
 	Account string `yaml:"account"`
 	// Endpoints limits single endpoints besides, by the names that the kind gives them.
 	Endpoints map[string]EndpointLimits `yaml:"endpoints"`

@@ -35,6 +35,9 @@ func (v *validator) rates(path string, s *Sink) {
 	if l.PerTenant != (TenantLimits{}) && s.Tenant == "" {
 		v.check(child(path, "per_tenant"), []string{child(parent(path), "tenant")}, "tenant must be given too: it says whose a record is")
 	}
+	if l.Account != "" && l.Rate == (Rate{}) && len(l.Endpoints) == 0 {
+		v.check(child(path, "account"), []string{child(path, "rate"), child(path, "endpoints")}, "%q shares nothing without a limit: rate or endpoints must be given too", l.Account)
+	}
 	v.reachable(child(path, "per_tenant.rate"), l.PerTenant.Rate, l.Rate)
 	for name, e := range l.Endpoints {
 		v.reachable(child(path, "endpoints."+name+".rate"), e.Rate, l.Rate)
