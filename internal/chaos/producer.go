@@ -42,7 +42,8 @@ func newProducer(o options, s *services) (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(opts...)
+	// Brokers that have just come back know of no topic for a while.
+	client, err := kgo.NewClient(append(opts, kgo.UnknownTopicRetries(-1))...)
 	if err != nil {
 		return nil, err
 	}

@@ -140,6 +140,9 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 // lost is a revoke after the fact: somebody else may own the partitions
 // already, so nothing of them is committed.
 func (w *Worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	if len(gone) == 0 { // told again at each try to join, as long as no broker answers
+		return
+	}
 	w.log.Warn("partitions lost", zap.Any("partitions", gone))
 	now, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -48,7 +48,7 @@ func (s *Sink) Close() error { return s.db.Close() }
 
 // Deliver upserts the event's row, or deletes it where the event has no value.
 func (s *Sink) Deliver(ctx context.Context, a *sinks.Attempt) error {
-	if err := a.Pass(ctx, "", 1); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
