@@ -15,8 +15,9 @@ type Gate interface {
 	// the attempt's time, and the engine tries the record again later. It spends
 	// no attempt. Time that is waited here is not the attempt's.
 	Pass(ctx context.Context, endpoint string, cost float64) error
-	// Sent is told that the request that Pass let go is on its way. Until then, or
-	// until the attempt ends, its tokens are part of the burst.
+	// Sent is told that the request that Pass let go is on its way, from another
+	// goroutine maybe, which the attempt waits for. Until then, or until the call
+	// ends, its tokens are part of the burst.
 	Sent()
 	// Hear is told what an answer said about the limits of the account.
 	Hear(a Advice)
@@ -56,7 +57,7 @@ type Call struct {
 // answer to its end or its cap. An answer of any status is no error. The error
 // is a verdict, or the context's own if it ended before anything was sent, and
 // names neither URL, credentials nor payload. Sinks that speak HTTP send
-// nothing otherwise.
+// nothing otherwise. An attempt has one request under way at a time.
 func (a *Attempt) Do(ctx context.Context, client *Client, req *http.Request, c Call) (*Response, error) {
 	if err := a.pass(ctx, c.Endpoint, c.Cost); err != nil {
 		return nil, err
@@ -65,8 +66,9 @@ func (a *Attempt) Do(ctx context.Context, client *Client, req *http.Request, c C
 }
 
 // Pass waits until the limits let a request go that is sent at once; see [Gate].
-// A sink that does not speak HTTP calls it before each of its requests. One that
-// never does is taken to make one for each call, at any time until it returns.
+// A sink of several requests that does not speak HTTP calls it before each of
+// them, one at a time. What asks for nothing is taken to make one request a call,
+// at any time until it returns: so of no more calls than the burst at once.
 func (a *Attempt) Pass(ctx context.Context, endpoint string, cost float64) error {
 	err := a.pass(ctx, endpoint, cost)
 	if err == nil && a.Gate != nil {

@@ -57,8 +57,8 @@ func (o *once) bind(ctx context.Context, req *http.Request, body []byte) (bound 
 // the attempt's again.
 func (o *once) end() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.gate = nil
+	o.mu.Unlock()
 	if o.stop != nil {
 		o.stop(nil)
 	}

@@ -52,7 +52,7 @@ type Sink struct {
 type Limits struct {
 	// Rate is how many requests all replicas may make together, such as 25/s, 100/m or 5000/h; none by default.
 	Rate Rate `yaml:"rate"`
-	// Burst is how many requests may go at once after a pause; one second of the rate by default. Without a rate it means nothing, and is refused.
+	// Burst is how many requests may go at once after a pause, and wait for new connections at once; one second of the rate by default. Without a rate it means nothing, and is refused.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 	// Concurrency is how many attempts a worker has in flight at most.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=1,maximum=10000"`

@@ -36,17 +36,19 @@ func (s *scheduler) riders(lead *task, events, size int) []*task {
 // handleBatch takes a record, and those that can go with it, to verdicts.
 func (w *Worker) handleBatch(lead *task) {
 	limits := w.batcher.Batch()
-	lead.gate.Sent() // a bucket of one token would lie still while the batch fills
 	room := limits.Bytes - len(lead.env.Payload)
 	if limits.Bytes <= 0 {
 		room = maxHeldBytes
 	}
 	tasks := append([]*task{lead}, w.sched.riders(lead, limits.Events-1, room)...)
-	if missing := limits.Events - len(tasks); missing > 0 && limits.Linger > 0 && sleep(lead.shard.sends, limits.Linger) == nil {
-		for _, t := range tasks[1:] {
-			room -= len(t.env.Payload)
+	if missing := limits.Events - len(tasks); missing > 0 && limits.Linger > 0 {
+		lead.gate.giveBack(time.Now()) // others may send while the batch fills; it pays when it goes
+		if sleep(lead.shard.sends, limits.Linger) == nil {
+			for _, t := range tasks[1:] {
+				room -= len(t.env.Payload)
+			}
+			tasks = append(tasks, w.sched.riders(lead, missing, room)...)
 		}
-		tasks = append(tasks, w.sched.riders(lead, missing, room)...)
 	}
 	var batch []*member
 	for _, t := range tasks {

@@ -12,27 +12,28 @@ import (
 	"holdfast.internal/sinks"
 )
 
-// gate is the limits as one attempt meets them. The token for its first request
-// was taken when the record was picked; each further one is asked for before
-// it is sent. What was taken counts towards the burst until the request is on
-// its way: however long its connection takes, and of however many, what arrives
-// together was allowed together. It implements [sinks.Gate]. While a request
-// asks or waits it is guarded by the scheduler's mutex; else it is the attempt's.
+// gate is the limits as one attempt meets them. It implements [sinks.Gate]. A
+// token was taken when the record was picked, which pays for the first request
+// that is asked for. What was taken counts towards the burst until its request
+// is on its way: requests that wait long for their connections, and get them at
+// once, are no more than could have been sent at once. While a request asks or
+// waits it is guarded by the scheduler's mutex; else it is the attempt's, which
+// has one request under way at a time.
 type gate struct {
 	sched  *scheduler
 	tenant *tenant
 	id     string // of the event; of a batch, the first
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
-	credit float64
-	ahead  [3]bill   // what was taken and not sent yet
-	under  sent      // the request of the call under way that was not answered yet
-	asked  bool      // some request was let go
-	clock  *patience // of the call under way, or of the slot's last one
+	credit     float64
+	ahead      [3]bill   // what was taken and not sent yet: of the sink, of the tenant, of an endpoint
+	unanswered letGo     // the request of the call under way
+	asked      bool      // some request was let go
+	clock      *patience // of the call under way, or of the slot's last one
 }
 
-// sent is a request that was paid for; of no cost, it is none.
-type sent struct {
+// letGo is a request that was paid for; of no cost, it is none.
+type letGo struct {
 	endpoint *endpoint // nil for none
 	cost     float64
 }
@@ -66,14 +67,29 @@ func (g *gate) Pass(ctx context.Context, endpoint string, cost float64) error {
 	}
 }
 
-// Sent implements [sinks.Gate].
-func (g *gate) Sent() {
-	now := time.Now()
-	for i, b := range g.ahead {
-		if b.bucket != nil {
-			b.bucket.Sent(now, b.tokens)
-			g.ahead[i] = bill{}
+// Sent implements [sinks.Gate]. What pays for a further request stays ahead.
+func (g *gate) Sent() { g.release(g.credit) }
+
+// done ends what was taken ahead, whatever became of it.
+func (g *gate) done() { g.release(0) }
+
+// release tells the buckets of what is not ahead any more: all but so much of
+// the account's and the tenant's tokens.
+func (g *gate) release(credit float64) {
+	var now time.Time
+	for i := range g.ahead {
+		b, stays := &g.ahead[i], credit
+		if i == ofEndpoint {
+			stays = 0
 		}
+		if b.bucket == nil || b.tokens <= stays {
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		b.bucket.Sent(now, b.tokens-stays)
+		b.tokens = stays
 	}
 }
 
@@ -101,6 +117,7 @@ func (g *gate) account() *quota.Bucket {
 
 // call calls the sink within its time, once a request of it is paid for.
 func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(context.Context) error) error {
+	defer g.Sent() // if it asked for nothing, or did not get that far
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
@@ -116,30 +133,30 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 
 // enter pays for the first request of a call, unless that was done.
 func (g *gate) enter(ctx context.Context) error {
+	g.unanswered = letGo{}
 	if g.credit <= 0 {
 		if err := g.Pass(ctx, "", 1); err != nil {
 			return err
 		}
 		g.credit = 1
 	}
-	g.under = sent{}
+	g.unanswered = letGo{}
 	return nil
 }
 
 // answered tells the limits how the last request of a call ended; those before
 // it were taken.
 func (g *gate) answered(err error) {
-	g.Sent()
-	if g.under.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
-		g.under.cost, g.credit, g.asked = g.credit, 0, true
+	if g.unanswered.cost == 0 && !errors.Is(err, errLimited) { // a sink that asks for nothing has made the one that was paid for it
+		g.unanswered.cost, g.credit, g.asked = g.credit, 0, true
 	}
 	throttle, throttled := errors.AsType[*holdfast.ThrottledError](err)
 	switch verdict, f := holdfast.Judge(err); {
 	case verdict == holdfast.VerdictDelivered:
 		g.settled()
 	case throttled:
-		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.under.cost > 0 {
-			g.scoped(throttle.Scope).Refused(g.under.cost)
+		if throttle.Wait <= 0 && throttle.Scope != holdfast.ScopeRecord && g.unanswered.cost > 0 {
+			g.scoped(throttle.Scope).Refused(g.unanswered.cost)
 		}
 	case f.Status != 0: // else nobody answered
 		g.settled()
@@ -148,7 +165,7 @@ func (g *gate) answered(err error) {
 
 // settled is taken outside of the scheduler's mutex.
 func (g *gate) settled() {
-	if g.under.endpoint != nil {
+	if g.unanswered.endpoint != nil {
 		g.sched.mu.Lock()
 		defer g.sched.mu.Unlock()
 	}
@@ -157,18 +174,18 @@ func (g *gate) settled() {
 
 // taken tells all limits of a request that the vendor took it.
 func (g *gate) taken() {
-	if g.under.cost == 0 {
+	if g.unanswered.cost == 0 {
 		return
 	}
-	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.under.endpoint.bucket()} {
+	for _, b := range [...]*quota.Bucket{g.sched.limit, g.tenant.limit, g.unanswered.endpoint.bucket()} {
 		if b != nil {
-			b.Accepted(g.under.cost)
+			b.Accepted(g.unanswered.cost)
 		}
 	}
-	if g.under.endpoint != nil {
-		g.under.endpoint.took(g.id, time.Now())
+	if g.unanswered.endpoint != nil {
+		g.unanswered.endpoint.took(g.id, time.Now())
 	}
-	g.under = sent{}
+	g.unanswered = letGo{}
 }
 
 // throttled is the endpoint that alone a verdict throttles; nil for none.
@@ -182,7 +199,7 @@ func (g *gate) throttled(err error) *endpoint {
 // endpoint is the one that a throttle of that scope is about; nil for none.
 func (g *gate) endpoint(scope holdfast.Scope) *endpoint {
 	if scope == holdfast.ScopeEndpoint {
-		return g.under.endpoint
+		return g.unanswered.endpoint
 	}
 	return nil
 }
@@ -200,7 +217,7 @@ func (g *gate) scoped(scope holdfast.Scope) *quota.Bucket {
 
 // giveBack returns what was paid for a request that was not made.
 func (g *gate) giveBack(now time.Time) {
-	g.Sent()
+	g.done()
 	if g.credit <= 0 {
 		return
 	}

@@ -73,10 +73,10 @@ func (s *scheduler) free(t *task) {
 
 // land frees the slot and reports whether the breaker of the tenant changed.
 func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed bool) {
-	if t.rider { // the one that had the slot speaks for the request
+	t.gate.done() // if it did not come to a call
+	if t.rider {  // the one that had the slot speaks for the request
 		return false
 	}
-	t.gate.Sent() // if it did not come to a call
 	t.tenant.flying--
 	s.flying--
 	if b := t.tenant.breaker; b != nil {

@@ -18,19 +18,21 @@ type request struct {
 	err      error
 }
 
-// bill is what a request takes of one bucket: of the sink's, of its tenant's,
-// of its endpoint's; nil for none.
+// bill is what a request takes of one bucket.
 type bill struct {
-	bucket *quota.Bucket
+	bucket *quota.Bucket // nil for none
 	tokens float64
 }
+
+// ofEndpoint is the place of an endpoint's bill, behind the sink's and the tenant's.
+const ofEndpoint = 2
 
 // ask returns nil if a request may go now, else what it has to wait for.
 func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if g.under.cost > 0 { // it has ended, or no further one would be made
+	if g.unanswered.cost > 0 { // it was taken, or no further one would be made
 		g.Sent()
 		g.taken()
 	}
@@ -43,7 +45,7 @@ func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
 	if s.refuse(&waits, s.atGates(now), now) { // at once, so it keeps what was paid
 		return &waits
 	}
-	g.Sent() // what waits holds nothing that others could have
+	g.done() // what waits holds nothing that others could have
 	g.credit = 0
 	s.line = append(s.line, &waits)
 	s.serve(now)
@@ -147,7 +149,13 @@ func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 			continue
 		}
 		if ok, wait := b.bucket.TakeAhead(now, b.tokens); !ok { // another sink of the account was quicker
-			g.Sent()
+			for j, other := range bills[:i] {
+				if other.bucket != nil && other.tokens > 0 {
+					other.bucket.Sent(now, other.tokens)
+					other.bucket.Return(now, other.tokens)
+					g.ahead[j].tokens -= other.tokens
+				}
+			}
 			s.lack(b.bucket, now.Add(wait))
 			return b.bucket
 		}
@@ -155,7 +163,7 @@ func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 		g.ahead[i].tokens += b.tokens
 	}
 	g.credit = max(0, g.credit-r.cost)
-	g.under, g.asked = sent{endpoint: r.endpoint, cost: r.cost}, true
+	g.unanswered, g.asked = letGo{endpoint: r.endpoint, cost: r.cost}, true
 	return nil
 }
 

@@ -72,6 +72,7 @@ type bug struct {
 	failed  func(p *proc, a *sinks.Attempt) // when the call failed
 	key     func(a *sinks.Attempt) string
 	free    bool // only the first request of an attempt is asked for
+	early   bool // a request is told as sent before it has its connection
 }
 
 // Times of the model. The tiers are short so that a plan is.
@@ -483,6 +484,9 @@ func (p *proc) requests(ctx context.Context, a *sinks.Attempt, e event) error {
 				}
 			}
 			let = p.sim.now()
+			if p.sim.bug.early {
+				a.Gate.Sent()
+			}
 			if i == 0 && e.connects > 0 {
 				if err := p.answer(ctx, trouble{}, e.connects); err != nil {
 					return err

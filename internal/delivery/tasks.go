@@ -14,8 +14,10 @@ type tasks struct {
 }
 
 const (
-	pageBits = 7
+	pageBits = 5
 	pageMask = 1<<pageBits - 1
+	// stride is a prime, so that it leads through any number of pages.
+	stride = 1_000_003
 )
 
 type page struct {
@@ -44,7 +46,8 @@ func (ts *tasks) put(i id, t *task) {
 	ts.pages[n].used++
 }
 
-// drop removes the task of an entry that has one. The first page stays.
+// drop removes the task of an entry that has one. The first page stays, or one
+// record at a time would make a page each.
 func (ts *tasks) drop(i id) {
 	n := int(i >> pageBits)
 	p := ts.pages[n]
@@ -54,8 +57,8 @@ func (ts *tasks) drop(i id) {
 	}
 }
 
-// all begins anywhere, so that the first few are a sample. Tasks may be dropped
-// meanwhile.
+// all begins anywhere and goes to and fro, so that the first few pages are a
+// sample: records of one page came at one time. Tasks may be dropped meanwhile.
 func (ts *tasks) all() iter.Seq2[id, *task] {
 	return func(yield func(id, *task) bool) {
 		if len(ts.pages) == 0 {
@@ -63,7 +66,7 @@ func (ts *tasks) all() iter.Seq2[id, *task] {
 		}
 		begin := rand.IntN(len(ts.pages)) //nolint:gosec // nothing to guess
 		for k := range ts.pages {
-			n := (begin + k) % len(ts.pages)
+			n := (begin + k*stride) % len(ts.pages)
 			p := ts.pages[n]
 			if p == nil {
 				continue

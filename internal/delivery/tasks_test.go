@@ -56,7 +56,7 @@ func TestTasksMayBeDroppedMeanwhile(t *testing.T) {
 	for i := range ts.all() {
 		seen++
 		ts.drop(i)
-		for _, other := range []id{i ^ 1, i ^ 128} {
+		for _, other := range []id{i ^ 1, i ^ 32} {
 			if ts.at(other) != nil {
 				ts.drop(other)
 			}

@@ -95,8 +95,9 @@ func (s *scheduler) start(tn *tenant, now time.Time, g *gate) *task {
 	t.gate = g
 	*g = gate{sched: s, tenant: tn, id: t.env.Event.ID, credit: 1, ahead: [3]bill{{s.limit, 1}}, clock: g.clock}
 	if tn.limit != nil {
-		tn.limit.TakeAhead(now, 1)
-		g.ahead[1] = bill{tn.limit, 1}
+		if ok, _ := tn.limit.TakeAhead(now, 1); ok { // else its share has shrunk since it was asked
+			g.ahead[1] = bill{tn.limit, 1}
+		}
 	}
 	if tn.breaker != nil {
 		t.attempt = tn.breaker.Begin(now)

@@ -37,6 +37,7 @@ type Bucket struct {
 	share   share // while granted lives
 	by      string
 	round   uint64
+	acked   uint64  // the last round that the others were told of
 	climbed float64 // the granter's ceiling for all, in tokens per second; 0 for none
 	noise   float64 // as the granter told it
 	static  lease
@@ -89,9 +90,9 @@ func (b *Bucket) TakeAhead(now time.Time, n float64) (ok bool, wait time.Duratio
 func (b *Bucket) Sent(now time.Time, n float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.tokens.ahead > 0 {
-		b.tokens.sent(now, n)
-	}
+	b.look(now)
+	b.tokens.sent(now, n)
+	b.urgent = b.urgent || b.ack() > b.acked
 }
 
 // Has reports what [Bucket.Take] would, and takes nothing.
@@ -235,6 +236,9 @@ func (b *Bucket) grant(now time.Time, by string, round uint64, g grant, until le
 	if shrinks := s.Rate < b.share.Rate || s.Burst < b.share.Burst; shrinks {
 		b.urgent = true // others wait for it
 	}
+	if by != b.by {
+		b.acked = 0 // of another's rounds
+	}
 	b.by, b.round, b.share, b.granted, b.static = by, round, s, until, lease{}
 	b.climbed, b.noise = g.Ceiling, g.Noise
 	b.lookAgain(now)
@@ -276,6 +280,15 @@ func (b *Bucket) agree(total share) {
 	b.agreed = total
 }
 
+// ack is the last round by whose share everything goes. What was taken by a
+// larger one and is not sent yet is still to come: the larger one is not free.
+func (b *Bucket) ack() uint64 {
+	if b.tokens.ahead > b.tokens.share.Burst {
+		return b.acked
+	}
+	return b.round
+}
+
 // presses reports whether a demand should go out before its time.
 func (b *Bucket) presses() bool {
 	b.mu.Lock()
@@ -295,7 +308,8 @@ func (b *Bucket) want(now time.Time, static bool) want {
 	defer b.mu.Unlock()
 	b.lower(now)
 	b.urgent = false
-	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.round, Answers: b.answers, Ceiling: b.climbed, Noise: b.noise}
+	b.acked = b.ack()
+	w := want{Limit: b.limit.Name, Total: b.ceiling, By: b.by, Ack: b.acked, Answers: b.answers, Ceiling: b.climbed, Noise: b.noise}
 	w.Want, w.Need = b.meter.sample(now, b.ceiling.Rate)
 	if static {
 		part := b.part()

@@ -295,3 +295,96 @@ func TestAShareThatGrowsIsTold(t *testing.T) {
 		t.Errorf("told %d times, after the share had ended", told)
 	}
 }
+
+// TestWhatIsAheadIsPartOfTheBurst: what was taken for requests that are not sent
+// yet, and what is there, are never more than the burst together.
+func TestWhatIsAheadIsPartOfTheBurst(t *testing.T) {
+	t.Parallel()
+	start := time.Now().Add(time.Hour)
+	// takes is how many tokens a bucket gives at once, at most.
+	takes := func(b *Bucket, now time.Time) (n int) {
+		for {
+			if ok, _ := b.Take(now, 1); !ok {
+				return n
+			}
+			n++
+		}
+	}
+	ahead := func(t *testing.T, b *Bucket, n float64) {
+		t.Helper()
+		if ok, _ := b.TakeAhead(start, n); !ok {
+			t.Fatalf("no %v tokens", n)
+		}
+	}
+	for name, tt := range map[string]struct {
+		limit Limit
+		do    func(t *testing.T, b *Bucket)
+		want  int
+	}{
+		"what is earned meanwhile": {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) { ahead(t, b, 3) }, 2},
+		"all of it":                {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) { ahead(t, b, 5) }, 0},
+		"sent": {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) {
+			ahead(t, b, 3)
+			b.Sent(start, 3)
+		}, 5},
+		"sent late": {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) {
+			ahead(t, b, 3)
+			b.Sent(start.Add(time.Minute), 3)
+		}, 2},
+		"half of it": {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) {
+			ahead(t, b, 4)
+			b.Sent(start, 2)
+		}, 3},
+		"a cost above the burst": {Limit{Rate: 10, Burst: 5}, func(t *testing.T, b *Bucket) {
+			ahead(t, b, 50)
+			b.Sent(start, 48)
+		}, 3},
+		"without a limit, until the vendor names one": {Limit{Rate: rate.Inf, Burst: 5}, func(t *testing.T, b *Bucket) {
+			ahead(t, b, 3)
+			b.SetRate(10)
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := Full(tt.limit)
+			tt.do(t, b)
+			if got := takes(b, start.Add(time.Minute)); got != tt.want {
+				t.Errorf("gave %d at once, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestALargerShareIsNotGivenUpWhileItIsOnItsWay: who was granted less says so
+// when what was taken by the larger share is sent.
+func TestALargerShareIsNotGivenUpWhileItIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newBucket(Limit{Name: "l", Rate: 100, Burst: 20})
+	granted := func(round uint64, s share, at time.Time) {
+		b.grant(at, "g", round, grant{To: "me", Share: s}, lease{asked: at, term: time.Hour})
+	}
+	granted(1, share{Rate: 100, Burst: 20}, now)
+	now = now.Add(time.Second)
+	if ok, _ := b.TakeAhead(now, 19); !ok {
+		t.Fatal("no tokens")
+	}
+	if w := b.want(now, false); w.Ack != 1 {
+		t.Fatalf("says that it runs on round %d, want 1", w.Ack)
+	}
+	granted(2, share{Rate: 50, Burst: 10}, now)
+	if w := b.want(now, false); w.Ack != 1 {
+		t.Errorf("says that it runs on round %d, and 19 of 10 are on their way", w.Ack)
+	}
+	b.Sent(now, 9)
+	if !b.presses() {
+		t.Error("does not say so soon that the larger share is free")
+	}
+	if w := b.want(now, false); w.Ack != 2 {
+		t.Errorf("says that it runs on round %d, want 2", w.Ack)
+	}
+	b.grant(now, "h", 1, grant{To: "me", Share: share{Rate: 5, Burst: 1}}, lease{asked: now, term: time.Hour})
+	if w := b.want(now, false); w.By != "h" || w.Ack != 0 {
+		t.Errorf("says that it runs on round %d of %s, which is too small for what is on its way", w.Ack, w.By)
+	}
+}
