@@ -18,18 +18,12 @@ type calls struct {
 }
 
 // begin gives a call its time, until end at the latest. Whoever ends the parent
-// calls look. It uses the patience of the slot's last call again, unless that
-// was ended: to make one, and what net/http hangs on it, is a fiftieth of what a
-// record costs.
-func (c *calls) begin(parent context.Context, last *patience, end time.Time) *patience {
+// calls look.
+func (c *calls) begin(parent context.Context, end time.Time) *patience {
+	p := &patience{parent: parent, of: c, end: end}
+	p.Context, p.cancel = context.WithCancelCause(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := last
-	if p == nil || p.Err() != nil {
-		p = &patience{of: c}
-		p.Context, p.cancel = context.WithCancelCause(context.Background())
-	}
-	p.parent, p.end = parent, end
 	if p.next = c.first; p.next != nil {
 		p.next.prev = p
 	}
@@ -41,11 +35,14 @@ func (c *calls) begin(parent context.Context, last *patience, end time.Time) *pa
 	return p
 }
 
-// end is told that a call has returned.
+// end ends a call that has returned.
 func (c *calls) end(p *patience) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.drop(p)
+	if c.has(p) {
+		c.drop(p)
+	}
+	c.mu.Unlock()
+	p.cancel(nil)
 }
 
 // look ends the calls whose time is over, or whose parent has ended.

@@ -29,7 +29,7 @@ type gate struct {
 	ahead      [3]bill   // what was taken and not sent yet: of the sink, of the tenant, of an endpoint
 	unanswered letGo     // the request of the call under way
 	asked      bool      // some request was let go
-	clock      *patience // of the call under way, or of the slot's last one
+	clock      *patience // of the call under way
 }
 
 // letGo is a request that was paid for; of no cost, it is none.
@@ -121,7 +121,7 @@ func (g *gate) call(ctx context.Context, timeout time.Duration, sink func(contex
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	g.clock = g.sched.calls.begin(ctx, g.clock, time.Now().Add(timeout))
+	g.clock = g.sched.calls.begin(ctx, time.Now().Add(timeout))
 	defer g.sched.calls.end(g.clock)
 	err := sink(g.clock) //nolint:contextcheck // a patience is made from ctx
 	if errors.Is(err, context.Canceled) && errors.Is(g.clock.Err(), context.DeadlineExceeded) {

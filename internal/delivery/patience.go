@@ -10,7 +10,6 @@ import (
 // not count: a slow limit is nobody's time-out. It is made of a plain
 // cancellable context, because net/http starts a goroutine to watch any other
 // kind; contexts derived from it say canceled, with the deadline as the cause.
-// A slot uses one for all its calls, until one of them is ended.
 type patience struct {
 	context.Context
 
@@ -43,7 +42,7 @@ func (p *patience) Err() error {
 }
 
 // pause stops the time until the function that is returned is called. A nil
-// patience has no time to stop, and one whose call has returned none that counts.
+// patience has no time to stop.
 func (p *patience) pause() (resume func()) {
 	if p == nil {
 		return func() {}
