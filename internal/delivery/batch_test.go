@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/quota"
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
 )
@@ -85,6 +86,63 @@ func TestP8ABatchIsSplitUntilTheBadRecordIsAlone(t *testing.T) {
 				t.Fatalf("event %d came after %d", i, last[i%20])
 			}
 			last[i%20] = i
+		}
+	})
+}
+
+// connecting is a sink whose batches wait for connections, which are all ready
+// at each even second.
+type connecting struct {
+	*world
+
+	guard sync.Mutex
+	sent  counted
+}
+
+func (*connecting) Batch() sinks.BatchLimits {
+	return sinks.BatchLimits{Events: 10, Linger: 20 * time.Millisecond}
+}
+
+func (c *connecting) Deliver(ctx context.Context, a *sinks.Attempt) error {
+	return c.DeliverBatch(ctx, []*sinks.Attempt{a})[0]
+}
+
+func (c *connecting) DeliverBatch(ctx context.Context, batch []*sinks.Attempt) []error {
+	verdicts := make([]error, len(batch))
+	gate := batch[0].Gate
+	if err := gate.Pass(ctx, "", 1); err != nil {
+		for i := range verdicts {
+			verdicts[i] = err
+		}
+		return verdicts
+	}
+	pass(2*time.Second - time.Since(c.began)%(2*time.Second))
+	gate.Sent()
+	c.guard.Lock()
+	c.sent.add(time.Since(c.began), 1)
+	c.guard.Unlock()
+	for i, a := range batch {
+		verdicts[i] = c.arrive(a)
+	}
+	return verdicts
+}
+
+// TestP6ALimitHoldsForBatches, that pay when they go and not when they begin to
+// fill: what fills meanwhile, and what waits for a connection, does not go on top.
+func TestP6ALimitHoldsForBatches(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{Concurrency: 24}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+		c := &connecting{world: w}
+		w.sink, w.limit = c, quota.Local(quota.Limit{Name: "s", Rate: 20, Burst: 5})
+		stop := w.worker()
+		defer stop()
+		for i := range 60 * 20 {
+			w.event(strconv.Itoa(i), strconv.Itoa(i), "")
+			pass(50 * time.Millisecond)
+		}
+		c.sent.keeps(t, "the account", 20, 5)
+		if got := c.sent.sum(0, 60*time.Second); got < 60 { // a burst in two seconds
+			t.Errorf("%v requests in a minute", got)
 		}
 	})
 }
