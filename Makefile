@@ -55,7 +55,7 @@ bench: ## micro-benchmarks, then the engine beside its yardsticks; exit 1 if a g
 	@$(GO) test -run XXX -bench . -benchmem ./... >&2
 	@$(GO) run ./internal/bench $(ARGS)
 
-chaos: ## kill workers and brokers for a minute on real Kafka; exit 1 if a promise is broken; ARGS=-short for 20 s, "-act freeze", outage, roll
+chaos: ## kill workers and brokers for a minute on real Kafka; exit 1 if a promise is broken; ARGS=-short for 20 s, "-act freeze", restart, outage, roll
 	@$(GO) run ./internal/chaos $(ARGS)
 
 schema-check: ## every schema version against all before it, offline

@@ -12,11 +12,15 @@ import (
 
 // What may be done to a run; each is a promise of its own.
 const (
-	actKill   = "kill"   // workers are killed again and again, and a broker or two
-	actFreeze = "freeze" // a worker is stopped with SIGSTOP past its session, and goes on
-	actOutage = "outage" // all brokers die and come back
-	actRoll   = "roll"   // the brokers are restarted orderly, one after the other
+	actKill    = "kill"    // workers are killed again and again, and a broker or two
+	actRestart = "restart" // the workers are restarted orderly, one after the other
+	actFreeze  = "freeze"  // a worker is stopped with SIGSTOP past its session, and goes on
+	actOutage  = "outage"  // all brokers die and come back
+	actRoll    = "roll"    // the brokers are restarted orderly, one after the other
 )
+
+// acts are all of them.
+func acts() []string { return []string{actKill, actRestart, actFreeze, actOutage, actRoll} }
 
 // calm is how long all is well before an act and after it.
 const calm = 10 * time.Second
@@ -31,6 +35,8 @@ func (r *rampage) act(ctx context.Context) error {
 	}
 	var err error
 	switch r.o.act {
+	case actRestart:
+		err = r.restart(ctx)
 	case actFreeze:
 		err = r.freeze(ctx)
 	case actOutage:
@@ -56,6 +62,29 @@ func (r *rampage) rage(ctx context.Context) error {
 	stop()
 	wg.Wait()
 	return errors.Join(err, bounced)
+}
+
+// restart restarts the workers one after the other, twice, as an upgrade does.
+// Their keys stand still from the signal on.
+func (r *rampage) restart(ctx context.Context) error {
+	for n := range 2 * len(r.h.workers) {
+		w := r.h.workers[n%len(r.h.workers)]
+		k := kill{worker: w.name, watch: r.book.watch(w.name), at: time.Now()}
+		r.book.restarted(k.watch, k.at)
+		took, err := w.stop()
+		if err == nil {
+			err = w.start()
+		}
+		if err != nil {
+			return err
+		}
+		r.kills = append(r.kills, k)
+		say("restarted %s (%d keys), which took %d ms to stop", w.name, len(k.watch.keys), took.Milliseconds())
+		if err := w.ready(ctx); err != nil || !pause(ctx, settling) {
+			return err
+		}
+	}
+	return nil
 }
 
 // freeze stops a worker for longer than its session. Others take its keys over;

@@ -45,9 +45,10 @@ type figures struct {
 	// saw then is not held against the limit.
 	LongestStall float64 `json:"vendor_stall_max_s"`
 
-	// Resume is from a worker's start to the first request for a key that it
-	// had served last, in seconds, of kills while all brokers were up; without
-	// the time for which the vendor had told it to wait.
+	// Resume is from a worker's start (of an orderly restart: from the signal to
+	// stop) to the first request for a key that it had served last, in seconds,
+	// while all brokers were up; without the time for which the vendor had told
+	// it to wait.
 	ResumeP50 float64 `json:"resume_p50_s"`
 	ResumeP99 float64 `json:"resume_p99_s"`
 	// ResumeTroubled is the longest of the other kills.
@@ -132,6 +133,7 @@ func (f *figures) check(o options) {
 		{f.Lost > 0, fmt.Sprintf("P1: %d events are lost", f.Lost)},
 		{f.AppliedTwice > 0, fmt.Sprintf("P2: %d events were applied twice", f.AppliedTwice)},
 		{f.WorstKill > f.Allowed, fmt.Sprintf("P2: a kill made %d duplicate requests, %d are allowed", f.WorstKill, f.Allowed)},
+		{o.act == actRestart && f.Duplicates > 0, fmt.Sprintf("P2: %d duplicate requests after orderly restarts", f.Duplicates)},
 		{f.Unexplained > 0, fmt.Sprintf("P2: %d duplicate requests without a kill", f.Unexplained)},
 		{f.OrderBreaks > 0, fmt.Sprintf("P3: order was broken %d times", f.OrderBreaks)},
 		{f.DeadLetters > 0, fmt.Sprintf("P4: %d dead letters, though no event failed more than %d times", f.DeadLetters, maxFaults)},
@@ -142,7 +144,7 @@ func (f *figures) check(o options) {
 		{!o.busy && f.NotResumed > 0, fmt.Sprintf("after %d kills no key went on before the next kill", f.NotResumed)},
 		{!o.busy && f.TakenOver > takeOverWithin, fmt.Sprintf("keys of a frozen worker went on after %.1f s, %d s are promised", f.TakenOver, takeOverWithin)},
 		{!o.busy && f.BackAfter > backWithin, fmt.Sprintf("nothing was settled for %.1f s after the brokers were back, %d s are promised", f.BackAfter, backWithin)},
-		{!o.busy && f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a killed worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
+		{!o.busy && f.ResumeP99 > resumeWithin, fmt.Sprintf("keys of a restarted worker went on after %.1f s, %d s are promised", f.ResumeP99, resumeWithin)},
 		{!o.busy && f.SlowestStop > stopWithin, fmt.Sprintf("a worker took %.1f s to stop, %d s are promised", f.SlowestStop, stopWithin)},
 	} {
 		if p.broken {

@@ -227,7 +227,7 @@ func TestBrokenPromisesAreNamed(t *testing.T) {
 		"P4":                           func(f *figures) { f.DeadLetters = 1 },
 		"P6":                           func(f *figures) { f.Overshoot = map[string]int{"1s": 1} },
 		"nothing was sent":             func(f *figures) { f.Kills = 0 },
-		"keys of a killed worker":      func(f *figures) { f.ResumeP99 = 3.1 },
+		"keys of a restarted worker":   func(f *figures) { f.ResumeP99 = 3.1 },
 		"after 1 kills no key":         func(f *figures) { f.NotResumed = 1 },
 		"a worker took 26.0 s to stop": func(f *figures) { f.SlowestStop = 26 },
 	} {

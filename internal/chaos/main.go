@@ -8,8 +8,9 @@
 // later ones of their key, sent again beyond what a kill explains, or sent
 // faster than the limit; and how soon a killed worker's keys go on.
 //
-// Other acts than killing: -act freeze stops a worker past its session and lets
-// it go on, outage kills all brokers at once, roll restarts them one by one.
+// Other acts than killing: -act restart restarts the workers one by one, freeze
+// stops one past its session and lets it go on, outage kills all brokers at
+// once, roll restarts them one by one.
 //
 // Progress goes to stderr, one JSON object to stdout. Exit 1: a promise is broken.
 package main
@@ -23,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -58,14 +60,14 @@ type options struct {
 	seed        uint64
 }
 
-var errAct = errors.New("must be kill, freeze, outage or roll")
+var errAct = errors.New("must be one of " + strings.Join(acts(), ", "))
 
 var errBroken = errors.New("a promise is broken")
 
 func run(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.StringVar(&o.act, "act", actKill, "what happens: `kill`, freeze, outage or roll")
+	flags.StringVar(&o.act, "act", actKill, "what happens: `kill`, restart, freeze, outage or roll")
 	flags.DurationVar(&o.lasting, "lasting", 30*time.Second, "how long a worker is frozen, or all brokers are dead")
 	flags.BoolVar(&o.short, "short", false, "20 s and one broker, for continuous integration")
 	flags.BoolVar(&o.busy, "busy", false, "print times, and windows shorter than a second, and do not judge them: the machine does other things too")
@@ -85,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{actKill, actFreeze, actOutage, actRoll}, o.act) {
+	if !slices.Contains(acts(), o.act) {
 		return fmt.Errorf("-act %s: %w", o.act, errAct)
 	}
 	if o.short {
