@@ -208,12 +208,12 @@ type job struct {
 
 // run lets every contender of a case compete, in turns. What is compared ran
 // side by side: ratios are taken within a round, and the median round counts.
-func (b *bed) run(ctx context.Context, c benchCase, noisy int) (result, error) {
-	var rounds []result
+func (b *bed) run(ctx context.Context, c benchCase, rounds int) (result, error) {
+	var all []result
 	began := time.Now()
-	for len(rounds) < c.rounds(noisy) && (len(rounds) == 0 || time.Since(began) < enough) {
+	for len(all) < max(1, rounds) && (len(all) == 0 || time.Since(began) < enough) {
 		r := result{Case: c.Name, Ideal: c.ideal(), spec: c}
-		for _, contender := range c.contenders(len(rounds)) {
+		for _, contender := range c.contenders(len(all)) {
 			f, err := b.compete(ctx, c, contender)
 			if err != nil {
 				return r, fmt.Errorf("%s: %w", contender, err)
@@ -223,9 +223,9 @@ func (b *bed) run(ctx context.Context, c benchCase, noisy int) (result, error) {
 			r.Figures = append(r.Figures, f)
 		}
 		r.compare()
-		rounds = append(rounds, r)
+		all = append(all, r)
 	}
-	return median(rounds), nil
+	return median(all), nil
 }
 
 // compete runs one contender in a process of its own.

@@ -22,8 +22,6 @@ type benchCase struct {
 	Partitions int32
 	Ordered    bool
 	Records    int // measured, after the warm-up
-	// Noisy cases are bound by the processor and repeated.
-	Noisy bool
 	// Goals of the engine; 0 is none.
 	OfRaw, OfIdeal, OfLanes float64
 }
@@ -42,10 +40,10 @@ const (
 func cases() []benchCase {
 	var all []benchCase
 	for _, c := range []benchCase{
-		{Name: "0ms", InFlight: 64, Partitions: 12, Records: 60_000, Noisy: true, OfRaw: 0.95},
+		{Name: "0ms", InFlight: 64, Partitions: 12, Records: 60_000, OfRaw: 0.95},
 		{Name: "5ms", Latency: 5 * time.Millisecond, InFlight: 64, Partitions: 12, Records: 20_000},
 		{Name: "50ms", Latency: 50 * time.Millisecond, InFlight: 64, Partitions: 12, Records: 3000, OfIdeal: 0.97},
-		{Name: "hot-2.5ms", Latency: 2500 * time.Microsecond, InFlight: 100, Partitions: 1, Records: 60_000, Noisy: true, OfLanes: 0.95},
+		{Name: "hot-2.5ms", Latency: 2500 * time.Microsecond, InFlight: 100, Partitions: 1, Records: 60_000, OfLanes: 0.95},
 	} {
 		for _, ordered := range []bool{true, false} {
 			each := c
@@ -84,14 +82,6 @@ func (c benchCase) ideal() float64 {
 	return float64(c.InFlight) / c.Latency.Seconds()
 }
 
-// rounds is how often the case runs.
-func (c benchCase) rounds(noisy int) int {
-	if !c.Noisy {
-		return 1
-	}
-	return max(1, noisy)
-}
-
 // warm is how many records are not measured. A contender that is slow by
 // design has fewer.
 func (c benchCase) warm() int { return min(warmUp, c.Records/4) }
@@ -101,7 +91,7 @@ func (c benchCase) warm() int { return min(warmUp, c.Records/4) }
 const longest = 6 * time.Second
 
 // enough time for a case: on a busy machine no further round begins after it,
-// so that a whole run stays within four minutes.
+// so that a whole run stays within five minutes.
 const enough = 25 * time.Second
 
 // filled is how many records a topic of a partition count must hold.
