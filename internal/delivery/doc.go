@@ -22,16 +22,19 @@
 //	admit.go      what is filed of what was read
 //	index.go      outstanding records, chained by key in order of origin
 //	chains.go     the hash table of these chains
-//	memory.go     what of them is in memory, and when the source is not read
+//	tasks.go      those that are in memory
+//	memory.go     how much of them is in memory, and when the source is not read
 //	detach.go     what stays in memory, without its batch
 //	scheduler.go  what may be sent
 //	alarm.go      when that is
 //	turns.go      what is sent next
 //	tenant.go     turns, holds, breaker and evidence of each tenant
+//	endpoint.go   an endpoint that is held alone
 //	fence.go      who may have been replaced sends nothing
 //	gate.go       the limits, as one attempt meets them
 //	line.go       requests that wait for tokens
-//	patience.go   the time of an attempt
+//	calls.go      the calls of the sink that are under way
+//	patience.go   the time of one
 //	attempt.go    one attempt: decode, look up, send
 //	batch.go      many records in one request
 //	judge.go      what an attempt showed of the destination
@@ -50,6 +53,7 @@
 //	receipt.go    what the vendor answered
 //	commit.go     offsets, and what is finished beyond them
 //	gauges.go     what the index holds
+//	heap.go       how often garbage is collected
 //	metrics.go    what all of it reports
 //
 // docs/delivery.md tells what is promised and what each mode costs.
