@@ -167,7 +167,7 @@ func (a *app) addSinks(cfg *config.Config, sel selection, counters *kafka.Counte
 		if err != nil {
 			return err
 		}
-		worker.Heed(throttles[s.Name])
+		worker.Heed(throttles[s.Name], "before the start")
 		limits.Watch(s.Name, worker.Limit())
 		a.groups = append(a.groups, watch.Group{Name: s.Name, Source: s.In, Tiers: s.Retry.Tiers, Parts: worker.Parts})
 		a.runners = append(a.runners, runner{name: "sink " + s.Name, group: topics.Group(s.Name), run: worker.Run, ready: worker.Ready(), trouble: worker.Trouble})

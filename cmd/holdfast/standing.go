@@ -9,8 +9,8 @@ import (
 	"holdfast.internal/internal/sinkstate"
 )
 
-// addStanding tells how the sinks of this process stand, and listens to people
-// who let one go on.
+// addStanding tells how the sinks of this process stand, heeds what vendors have
+// asked other processes for, and listens to people who let a sink go on.
 func (a *app) addStanding(workers map[string]*delivery.Worker) {
 	if len(workers) == 0 {
 		return
@@ -30,5 +30,13 @@ func (a *app) addStanding(workers map[string]*delivery.Worker) {
 			}
 		})
 	}
-	a.runners = append(a.runners, runner{name: "states of sinks", run: report}, runner{name: "sink resume", run: listen})
+	heed := func(ctx context.Context) error {
+		return sinkstate.Follow(ctx, a.conn.opts, func(s sinkstate.State, t sinkstate.Throttle) {
+			if w := workers[s.Sink]; w != nil {
+				w.Heed(t, s.Worker)
+			}
+		})
+	}
+	a.runners = append(a.runners, runner{name: "states of sinks", run: report}, runner{name: "throttles of sinks", run: heed},
+		runner{name: "sink resume", run: listen})
 }

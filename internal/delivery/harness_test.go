@@ -152,7 +152,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	worker.Heed(w.heeds)
+	worker.Heed(w.heeds, "another")
 	w.running = worker
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})

@@ -63,8 +63,9 @@ type scheduler struct {
 	tenants map[string]*tenant
 	turns   []*tenant // those with records to send, in turn
 	turn    int
-	refetch []want // what may be sent and is not in memory
-	hold    hold   // of the whole sink
+	refetch []want    // what may be sent and is not in memory
+	hold    hold      // of the whole sink
+	deaf    time.Time // others' throttles are not heeded before
 	letters budget
 	awaits  awaits
 	flying  int

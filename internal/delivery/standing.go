@@ -31,20 +31,30 @@ func (w *Worker) Resume(by, reason string, throttled bool) {
 
 // Heed keeps the sink, or an endpoint of it, from being sent to for as long as
 // its vendor has asked another worker to, or this one before it was started
-// again. It is called before Run.
-func (w *Worker) Heed(t sinkstate.Throttle) {
+// again; told says which.
+func (w *Worker) Heed(t sinkstate.Throttle, told string) {
+	if told == w.name {
+		return
+	}
 	now := time.Now()
 	longest := now.Add(w.cfg.MaxHold)
 	if held := w.sched.heed(now, t, longest); held > 0 {
-		w.log.Warn("held", zap.String("scope", string(holdfast.ScopeAccount)), zap.Duration("for", held), zap.String("since", "before the start"))
+		w.log.Warn("held", zap.String("scope", string(holdfast.ScopeAccount)), zap.Duration("for", held), zap.String("told", told))
 	}
 }
 
-// heed holds what a throttle is about until the longest time at most, and
-// reports for how long the whole sink.
+// afterResume is how long what others were told is not heeded after a person
+// has lifted it: they may have said it before they heard of that.
+const afterResume = 5 * time.Second
+
+// heed holds what a throttle is about until the longest time at most. It reports
+// for how long the whole sink if that is news.
 func (s *scheduler) heed(now time.Time, t sinkstate.Throttle, longest time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if now.Before(s.deaf) {
+		return 0
+	}
 	until := func(at time.Time) time.Time {
 		if at.After(longest) {
 			return longest
@@ -54,10 +64,9 @@ func (s *scheduler) heed(now time.Time, t sinkstate.Throttle, longest time.Time)
 	if t.Endpoint != "" && !s.cfg.tenanted() { // else nobody knows whose
 		s.endpointOf(s.tenantOf(""), t.Endpoint).hold.extend(now, until(t.FreeAt), sinkstate.Throttled)
 	}
-	if !t.Until.After(now) {
+	if !t.Until.After(now) || !s.hold.extend(now, until(t.Until), sinkstate.Throttled) {
 		return 0
 	}
-	s.hold.extend(now, until(t.Until), sinkstate.Throttled)
 	return until(t.Until).Sub(now)
 }
 
@@ -141,6 +150,9 @@ func inJSON(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 func (s *scheduler) resume(now time.Time, throttled bool) (freed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if throttled {
+		s.deaf = now.Add(afterResume)
+	}
 	freed = s.letters.resume()
 	freed = s.hold.lift(now, throttled) || freed
 	for _, tn := range s.tenants {

@@ -236,3 +236,49 @@ func TestARecordThatWaitsForItsSchemaIsTold(t *testing.T) {
 		w.wantSent("a", "a1")
 	})
 }
+
+// TestP5AWorkerHeedsWhatAnotherIsAskedFor while it sends: nothing more until the
+// time, said twice or not; what is told of itself, or in the seconds after a
+// person has lifted it, is nothing new.
+func TestP5AWorkerHeedsWhatAnotherIsAskedFor(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{Concurrency: 4}, func(*sinks.Attempt, int) error { pass(100 * time.Millisecond); return nil }, func(w *world) {
+		core, logs := observer.New(zap.WarnLevel)
+		w.log = zap.New(core)
+		stop := w.worker()
+		defer stop()
+		w.produce(2000)
+		sentIn := func(d time.Duration) int {
+			before := len(w.all())
+			pass(d)
+			return len(w.all()) - before
+		}
+		if sentIn(5*time.Second) == 0 {
+			t.Fatal("nothing was sent before")
+		}
+		asked := sinkstate.Throttle{Until: time.Now().Add(10 * time.Second)}
+		w.running.Heed(asked, w.running.Standing().Worker)
+		if sentIn(time.Second) == 0 {
+			t.Error("a worker heeds what it says itself")
+		}
+		w.running.Heed(asked, "another")
+		w.running.Heed(asked, "a third")
+		pass(100 * time.Millisecond) // what is in flight
+		if n := sentIn(8500 * time.Millisecond); n != 0 {
+			t.Errorf("%d requests while another worker was asked for silence", n)
+		}
+		if n := logs.FilterMessage("held").Len(); n != 1 {
+			t.Errorf("%d lines, want one", n)
+		}
+		if sentIn(time.Second) == 0 {
+			t.Error("nothing is sent after the time")
+		}
+		asked.Until = time.Now().Add(time.Hour)
+		w.running.Heed(asked, "another")
+		w.running.Resume("ana", "INC-1", true)
+		w.running.Heed(asked, "another")
+		if sentIn(2*time.Second) == 0 {
+			t.Error("what a person has lifted is heeded again, as another worker had not heard of it")
+		}
+	})
+}

@@ -1,7 +1,7 @@
 // Package scan reads stretches of topics from one offset to another, outside
 // of any consumer group: for the tools that show and count records. It reads
 // committed records only, ends where the topics ended when it was asked, and
-// holds no more than a few megabytes.
+// holds no more than a few megabytes. [Follow] reads what is written from now on.
 package scan
 
 import (

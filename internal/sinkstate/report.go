@@ -10,17 +10,19 @@ import (
 	"holdfast.internal/internal/topics"
 )
 
-// How often a worker looks at its state, and says it again though nothing changed.
+// How often a worker looks at its state, and says what has changed; and what has
+// not. What a vendor asks for is said at once: others send meanwhile.
 const (
-	lookEvery    = time.Second
+	lookEvery    = 100 * time.Millisecond
+	sayEvery     = time.Second
 	repeatEvery  = 15 * time.Second // while something holds the sink
 	plainEvery   = time.Hour
 	writeTimeout = 5 * time.Second
 	goodbye      = time.Second
 )
 
-// Report writes what stand says, until ctx ends: within a second of a change,
-// and from time to time. Nothing waits for it: what cannot be written is
+// Report writes what stand says, until ctx ends: within a second of a change, a
+// tenth of one if a vendor asks for it, and from time to time. Nothing waits for it: what cannot be written is
 // written later. At the end it takes back what it said, but for a [Throttle].
 func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func() State) {
 	tick := time.NewTicker(lookEvery)
@@ -51,6 +53,9 @@ func (r *reporter) look(ctx context.Context, now State) {
 		every = repeatEvery
 	}
 	if same(now, r.said) && now.At.Sub(r.said.At) < every {
+		return
+	}
+	if now.At.Sub(r.said.At) < sayEvery && now.throttle(now.At) == r.said.throttle(now.At) {
 		return
 	}
 	err := r.write(ctx, now)

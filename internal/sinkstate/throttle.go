@@ -2,6 +2,7 @@ package sinkstate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -67,6 +68,20 @@ func Throttles(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, no
 		}
 	}
 	return found, err
+}
+
+// Follow calls each for what a vendor has asked of a sink, as its workers tell of
+// it from now on, until ctx ends.
+func Follow(ctx context.Context, connect []kgo.Opt, each func(s State, t Throttle)) error {
+	return scan.Follow(ctx, connect, topics.Sinks, func(r *kgo.Record) {
+		var s State
+		if json.Unmarshal(r.Value, &s) != nil {
+			return
+		}
+		if t := s.throttle(time.Now()); t != (Throttle{}) {
+			each(s, t)
+		}
+	})
 }
 
 // Lift takes back what workers of a sink said of throttles, for a person who

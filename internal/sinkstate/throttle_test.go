@@ -1,11 +1,13 @@
 package sinkstate
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/zap"
 
 	"holdfast.internal/internal/topics"
 )
@@ -95,5 +97,78 @@ func TestWithoutTheTopicNothingIsAskedFor(t *testing.T) {
 	client, scanner := cluster(t)
 	if got, err := Throttles(t.Context(), kadm.NewClient(client), scanner, time.Now()); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestP5OthersHearOfAThrottle as soon as it is told, and of nothing else.
+func TestP5OthersHearOfAThrottle(t *testing.T) {
+	t.Parallel()
+	client, scanner := cluster(t, kfake.SeedTopics(1, topics.Sinks))
+	ctx, cancel := context.WithCancel(t.Context())
+	heard, done := make(chan string, 10), make(chan error, 1)
+	go func() {
+		done <- Follow(ctx, scanner.Connect, func(s State, th Throttle) { heard <- s.Worker + " " + th.Endpoint })
+	}()
+	say := func(s State) {
+		s.Sink, s.Breaker, s.At = "s", Closed, time.Now()
+		record, err := s.Record()
+		if err == nil {
+			err = client.ProduceSync(t.Context(), record).FirstErr()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := time.Now().Add(time.Hour)
+	for begun := false; !begun; { // it follows from some time on
+		say(State{Worker: "first", Endpoint: "items", FreeAt: later})
+		select {
+		case got := <-heard:
+			begun = got == "first items"
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	for _, s := range []State{
+		{Worker: "well"},
+		{Worker: "over", Held: Throttled, Until: time.Now().Add(-time.Second)},
+		{Worker: "refused", Held: Unauthorized, Until: later},
+		{Worker: "tenants", Held: Throttled, Until: later, Tenants: 2},
+		{Worker: "last", Held: Throttled, Until: later},
+	} {
+		say(s)
+	}
+	for got := ""; got != "last "; {
+		if got = <-heard; got != "first items" && got != "last " {
+			t.Errorf("%q is no throttle", got)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAThrottleIsToldAtOnce, and what is no news for others within a second.
+func TestAThrottleIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	client, _ := cluster(t, kfake.SeedTopics(1, topics.Sinks))
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r := reporter{client: client, log: zap.NewNop()}
+	for i, step := range []struct {
+		s    State
+		at   time.Duration
+		said bool
+	}{
+		{State{Breaker: Closed}, 0, true},
+		{State{Breaker: Open}, 100 * time.Millisecond, false},
+		{State{Breaker: Open}, time.Second, true},
+		{State{Breaker: Open, Held: Throttled, Until: now.Add(time.Hour)}, 1100 * time.Millisecond, true},
+		{State{Breaker: Closed, Held: Throttled, Until: now.Add(time.Hour)}, 1200 * time.Millisecond, false},
+	} {
+		step.s.Sink, step.s.Worker, step.s.At = "s", "w", now.Add(step.at)
+		r.look(t.Context(), step.s)
+		if said := r.said == step.s; said != step.said {
+			t.Errorf("step %d: said %v, want %v", i, said, step.said)
+		}
 	}
 }

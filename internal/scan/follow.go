@@ -1,0 +1,36 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// hearWithin bounds how long a broker sits on a request for what is written.
+const hearWithin = 500 * time.Millisecond
+
+// Follow calls each for every record that is written to a topic from now on,
+// until ctx ends. Brokers that are out of reach, and a topic that is not there
+// yet, are waited for.
+func Follow(ctx context.Context, connect []kgo.Opt, topic string, each func(*kgo.Record)) error {
+	client, err := kgo.NewClient(append(slices.Clip(connect),
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(hearWithin),
+	)...)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", topic, err)
+	}
+	defer client.CloseAllowingRebalance()
+	for {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return nil
+		}
+		fetches.EachRecord(each)
+	}
+}
