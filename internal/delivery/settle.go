@@ -291,5 +291,5 @@ func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Fail
 		w.log.Info("breaker", fields...)
 		return
 	}
-	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status))...)
+	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code))...)
 }
