@@ -19,8 +19,8 @@ import (
 // goroutines at once, never for two events of one key at a time. It returns
 // nil when the event took effect (or was proved to have done so before), else
 // one of the verdicts of package holdfast, and ctx's error when it is
-// cancelled before anything was sent. ctx ends with the call, and what it started
-// has to end with it: the attempt is of other hands then.
+// cancelled before anything was sent. ctx ends with the call, and whatever
+// the sink has started has to end with it: the attempt is the engine's again.
 type Sink interface {
 	Deliver(ctx context.Context, a *Attempt) error
 }

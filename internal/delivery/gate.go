@@ -26,7 +26,7 @@ type gate struct {
 	// credit is what was paid and not used. A request that has to wait for
 	// something else loses it: tokens that are kept could be used all at once.
 	credit     float64
-	ahead      [3]bill   // what was taken and not sent yet: of the sink, of the tenant, of an endpoint
+	ahead      [3]bill   // what was taken and not sent yet
 	unanswered letGo     // the request of the call under way
 	asked      bool      // some request was let go
 	clock      *patience // of the call under way

@@ -24,8 +24,12 @@ type bill struct {
 	tokens float64
 }
 
-// ofEndpoint is the place of an endpoint's bill, behind the sink's and the tenant's.
-const ofEndpoint = 2
+// The places of bills.
+const (
+	ofSink = iota
+	ofTenant
+	ofEndpoint
+)
 
 // ask returns nil if a request may go now, else what it has to wait for.
 func (s *scheduler) ask(g *gate, endpoint string, cost float64) *request {
@@ -138,7 +142,7 @@ func (s *scheduler) heldBack(r *request, now time.Time) time.Duration {
 func (s *scheduler) spend(r *request, now time.Time) (lacks *quota.Bucket) {
 	g := r.gate
 	rest := max(0, r.cost-g.credit)
-	bills := [...]bill{{s.limit, rest}, {g.tenant.limit, rest}, {r.endpoint.bucket(), r.cost}}
+	bills := [...]bill{ofSink: {s.limit, rest}, ofTenant: {g.tenant.limit, rest}, ofEndpoint: {r.endpoint.bucket(), r.cost}}
 	for _, b := range bills {
 		if b.bucket != nil && b.tokens > 0 && !s.plenty(b.bucket, b.tokens, now) {
 			return b.bucket

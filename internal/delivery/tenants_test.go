@@ -108,14 +108,14 @@ func TestP6ATenantThatIsForgottenGetsNoSecondBurst(t *testing.T) {
 	for i := range 2 * maxIdleTenants {
 		s.tenantOf(strconv.Itoa(i))
 	}
-	if ok, _ := s.tenantOf("7").limit.Take(now, 3); !ok {
+	if ok, _ := s.tenantOf("7").limit.TakeAhead(now, 3); !ok {
 		t.Fatal("a tenant does not begin with its burst")
 	}
 	s.forgetTenants(now)
 	if len(s.tenants) > 2 {
 		t.Errorf("%d tenants are remembered for nothing", len(s.tenants))
 	}
-	if ok, _ := s.tenantOf("7").limit.Take(now, 1); ok {
+	if ok, _ := s.tenantOf("7").limit.TakeAhead(now, 1); ok {
 		t.Error("a tenant got more than its burst, since it was forgotten")
 	}
 }

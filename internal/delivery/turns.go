@@ -93,10 +93,10 @@ func (s *scheduler) start(tn *tenant, now time.Time, g *gate) *task {
 	s.flying++
 	s.letters.begin(now)
 	t.gate = g
-	*g = gate{sched: s, tenant: tn, id: t.env.Event.ID, credit: 1, ahead: [3]bill{{s.limit, 1}}}
+	*g = gate{sched: s, tenant: tn, id: t.env.Event.ID, credit: 1, ahead: [3]bill{ofSink: {s.limit, 1}}}
 	if tn.limit != nil {
 		if ok, _ := tn.limit.TakeAhead(now, 1); ok { // else its share has shrunk since it was asked
-			g.ahead[1] = bill{tn.limit, 1}
+			g.ahead[ofTenant] = bill{tn.limit, 1}
 		}
 	}
 	if tn.breaker != nil {

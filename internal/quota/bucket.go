@@ -64,16 +64,10 @@ func newBucket(l Limit) *Bucket {
 	return b
 }
 
-// Take takes n tokens if they are there now; else it says when to ask again,
-// 250 ms at most (2 s of a limit that is not shared), and takes none. n above
-// the burst of the limit counts as the burst. now may be stale: a process can
-// be stopped on the way here, so the clock is asked again.
-func (b *Bucket) Take(now time.Time, n float64) (ok bool, wait time.Duration) {
-	return b.take(latest(now), n)
-}
-
-// TakeAhead is [Bucket.Take] for a request that is not sent at once: [Bucket.Sent]
-// tells when it is, or that it will not be. Until then the tokens count as part
+// TakeAhead takes n tokens if they are there; else it says when to ask again, 250
+// ms at most (2 s of a limit that is not shared), and takes none. n above the
+// burst of the limit counts as the burst. [Bucket.Sent] tells when the request is
+// sent that they are for, or that it will not be. Until then they count as part
 // of the burst: what is earned while requests wait for their connections, or the
 // process stands still, is not sent together with them. now may be stale by as
 // much as that.
@@ -95,7 +89,7 @@ func (b *Bucket) Sent(now time.Time, n float64) {
 	b.urgent = b.urgent || b.ack() > b.acked
 }
 
-// Has reports what [Bucket.Take] would, and takes nothing.
+// Has reports what [Bucket.TakeAhead] would, and takes nothing.
 func (b *Bucket) Has(now time.Time, n float64) (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,12 +124,6 @@ func latest(now time.Time) time.Time {
 		return t
 	}
 	return now
-}
-
-func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.takeNow(now, n)
 }
 
 func (b *Bucket) takeNow(now time.Time, n float64) (ok bool, wait time.Duration) {

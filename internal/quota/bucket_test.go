@@ -9,6 +9,13 @@ import (
 	"pgregory.net/rapid"
 )
 
+// take takes tokens for a request that is sent at once.
+func (b *Bucket) take(now time.Time, n float64) (ok bool, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.takeNow(now, n)
+}
+
 // TestTokensAreNotMade: whatever is done to a bucket, and in whatever order its
 // callers looked at the clock, it gives no more than was earned.
 func TestTokensAreNotMade(t *testing.T) {
@@ -71,7 +78,7 @@ func TestWhatIsGivenBackWasTaken(t *testing.T) {
 	now := time.Now().Add(time.Hour)
 	b := Full(Limit{Rate: 1, Burst: 3})
 	take := func(n float64) bool {
-		ok, _ := b.Take(now, n)
+		ok, _ := b.take(now, n)
 		return ok
 	}
 	if !take(3) || take(1) {
@@ -129,15 +136,15 @@ func TestCostsAboveTheBurstCountAsTheBurst(t *testing.T) {
 func TestNoLimit(t *testing.T) {
 	t.Parallel()
 	b := Local(Limit{Rate: rate.Inf})
-	if ok, _ := b.Take(time.Now(), 1e9); !ok || b.Limit() != rate.Inf {
+	if ok, _ := b.take(time.Now(), 1e9); !ok || b.Limit() != rate.Inf {
 		t.Errorf("refused without a limit, %v", b.Limit())
 	}
 	b.SetRate(5)
-	if ok, _ := b.Take(time.Now(), 1); ok || b.Limit() != 5 {
+	if ok, _ := b.take(time.Now(), 1); ok || b.Limit() != 5 {
 		t.Errorf("a vendor's limit is not kept: %v", b.Limit())
 	}
 	b.SetRate(rate.Inf)
-	if ok, _ := b.Take(time.Now(), 1e9); !ok {
+	if ok, _ := b.take(time.Now(), 1e9); !ok {
 		t.Error("refused after the vendor took it back")
 	}
 }
@@ -304,7 +311,7 @@ func TestWhatIsAheadIsPartOfTheBurst(t *testing.T) {
 	// takes is how many tokens a bucket gives at once, at most.
 	takes := func(b *Bucket, now time.Time) (n int) {
 		for {
-			if ok, _ := b.Take(now, 1); !ok {
+			if ok, _ := b.take(now, 1); !ok {
 				return n
 			}
 			n++

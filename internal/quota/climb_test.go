@@ -301,7 +301,7 @@ func TestWithoutALimitThereIsACeiling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := Local(Limit{Rate: rate.Inf, Burst: 8})
 		for range 100 {
-			if ok, _ := b.Take(time.Now(), 1); !ok {
+			if ok, _ := b.take(time.Now(), 1); !ok {
 				t.Fatal("refused a token without a limit")
 			}
 			b.Accepted(1)

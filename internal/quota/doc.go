@@ -23,7 +23,8 @@
 //     stopped process sits on a record, the holder's end comes first.
 //  2. What the granter takes away is free for others when the holder's next
 //     demand says that it runs on the smaller share, or when the larger one
-//     has ended. A round that is lost frees nothing.
+//     has ended. It says so only once no more is on its way than the smaller
+//     burst. A round that is lost frees nothing.
 //  3. Who becomes the granter writes a claim and grants nothing until it has
 //     read that back and knows what was promised before, or else until one term
 //     later, when all that has ended. A granter that reads somebody else's

@@ -148,7 +148,7 @@ func (r *replica) send(ctx context.Context, load rate.Limit) {
 				return
 			case <-time.After(max(wait, 0)):
 			}
-			ok, wait = r.bucket.Take(time.Now(), 1)
+			ok, wait = r.bucket.take(time.Now(), 1)
 		}
 		r.sent.Add(1)
 		r.fleet.mu.Lock()
@@ -391,7 +391,7 @@ func TestNothingWithoutATopic(t *testing.T) {
 	inFleet(t, Limit{Name: "account", Rate: 50, Burst: 10}, func(f *fleet) {
 		a := f.start("a", 100, 1)
 		a.kill()
-		ok, wait := a.bucket.Take(time.Now(), 1)
+		ok, wait := a.bucket.take(time.Now(), 1)
 		if ok || wait <= 0 || wait > maxWait {
 			t.Errorf("took %v, wait %v", ok, wait)
 		}
