@@ -66,10 +66,13 @@ func (g *granter) read(now time.Time, m *message) (begins bool) {
 	switch {
 	case m.Claim && m.From == g.id && g.reigns: // once more: it was written twice
 	case m.Claim:
-		// Whoever lost a claim to another claims again only after a term: an
-		// owner that is none any more learns of it in that time.
+		// Whoever loses a reign to another claims again only after a term: an
+		// owner that is none any more learns of it in that time. The claim of one
+		// who came before, read at the start, takes nothing from anybody.
+		if g.reigns {
+			g.claimAt = now.Add(counted(g.term))
+		}
 		g.reigns = g.owner && m.From == g.id
-		g.claimAt = now.Add(counted(g.term))
 		g.wait(now)
 		return g.reigns
 	case m.Demand != nil && m.Demand.Static:

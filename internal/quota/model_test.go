@@ -108,7 +108,7 @@ func drawRestarts(p picker) plan {
 		out.costs = append(out.costs, 1)
 	}
 	for at := ms("first", 4000, 12_000); at < planLasts; at += ms("next", 100, 6000) {
-		kind := []string{"restart", "restart granter", "restart granter", "late reads", "late writes", "late granter", "stop", "owner", "load", "rebalance"}[p.pick("kind", 10)]
+		kind := []string{"restart", "restart granter", "restart granter", "late reads", "late writes", "late granter", "late granter", "stop", "owner", "owner", "load", "rebalance"}[p.pick("kind", 12)]
 		out.mishaps = append(out.mishaps, mishap{at: at, kind: kind, who: p.pick("who", 5), d: ms("for", 0, 2500)})
 	}
 	return out

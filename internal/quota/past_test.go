@@ -246,3 +246,34 @@ func TestAnswersCountOnceAReignHasSettled(t *testing.T) {
 	}
 	t.Error("a quarter of the requests is refused, and nothing is cut")
 }
+
+// TestAGranterThatIsKilledAgainAndAgain grants at once, although it reads the
+// claims of those it comes after.
+func TestAGranterThatIsKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	s := newSim(1, Limit{Name: "account", Rate: 200, Burst: 20})
+	for range 3 {
+		s.join(33, 1)
+	}
+	var back time.Duration // when it was started again; 0 while it sends
+	kill := 6 * time.Second
+	for s.now < time.Minute {
+		if s.now >= kill {
+			s.kill(s.owner)
+			s.owner.backAt = s.now + 500*time.Millisecond
+			back, kill = s.owner.backAt, s.now+2500*time.Millisecond
+		}
+		if err := s.step(5 * time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if back > 0 && !s.owner.dead && s.owner.bucket.tokens.share.Rate > 20 {
+			if took := s.now - back; took > 300*time.Millisecond {
+				t.Errorf("at %v: %v after its start", s.now, took)
+			}
+			back = 0
+		}
+	}
+	if back > 0 && s.now-back > 300*time.Millisecond {
+		t.Errorf("nothing since %v", back)
+	}
+}
