@@ -70,6 +70,10 @@ type figures struct {
 	Broken []string `json:"broken"` // promises, in words
 }
 
+// resumeTold is from when on a restart is told of while all brokers were up: its
+// log is worth a look.
+const resumeTold = 1500 * time.Millisecond
+
 // Bounds that the promises state, in seconds.
 const (
 	resumeWithin   = 3
@@ -106,6 +110,9 @@ func judge(o options, b *book, sent []string, dead map[string]bool, kills []kill
 			away = append(away, took)
 		case ok:
 			calm = append(calm, took)
+			if took > resumeTold {
+				say("%s, killed at %s, went on %.1f s after its start", k.worker, k.at.Format("15:04:05.0"), took.Seconds())
+			}
 		case !felt && len(k.watch.keys) > 0:
 			f.NotResumed++
 		}
