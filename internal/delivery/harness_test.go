@@ -138,6 +138,23 @@ func (w *world) worker() (stop func()) {
 // start is worker for tests that look into it.
 func (w *world) start() (worker *Worker, stop func()) {
 	w.t.Helper()
+	worker = w.make()
+	worker.Heed(w.heeds, "another")
+	w.running = worker
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := worker.Run(ctx); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	return worker, func() { cancel(); <-done }
+}
+
+// make makes a worker for tests that run it themselves.
+func (w *world) make() *Worker {
+	w.t.Helper()
 	open := func(_ context.Context, _ string, wire []byte, _ []holdfast.Header) (holdfast.Value, error) {
 		if len(wire) == 0 || wire[0] != 0 {
 			return nil, holdfast.Permanent(holdfast.ClassPoison, "undecodable", errTombstone)
@@ -152,17 +169,7 @@ func (w *world) start() (worker *Worker, stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	worker.Heed(w.heeds, "another")
-	w.running = worker
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := worker.Run(ctx); err != nil {
-			w.t.Error(err)
-		}
-	}()
-	return worker, func() { cancel(); <-done }
+	return worker
 }
 
 // produce writes n records, each of a key of its own, with ids 0, 1, 2 and so on.

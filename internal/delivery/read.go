@@ -5,8 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 )
 
@@ -21,25 +23,34 @@ const (
 	fetchPartitionBytes = 256 << 10
 )
 
-// poll reads until ctx ends.
-func (w *Worker) poll(ctx context.Context) {
+// poll reads until ctx ends, or another takes this worker's name again and
+// again ([kafka.ErrFenced]).
+func (w *Worker) poll(ctx context.Context) error {
 	complaints := newComplaints(w.log)
+	var fences kafka.Fences
+	var rival error
 	for {
 		w.awaitRoom(ctx)
 		fetches := w.pollOnce(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			w.client.AllowRebalance()
-			return
+			return nil //nolint:nilerr // it was told to stop
 		}
 		fetches.EachError(func(topic string, num int32, err error) {
 			if errors.Is(err, context.DeadlineExceeded) || w.poison(ctx, topic, num, err) {
 				return
+			}
+			if errors.Is(err, kerr.FencedInstanceID) {
+				rival = fences.Add(time.Now())
 			}
 			w.atGap(topic, num, err)
 			complaints.fetch(topic, num, err)
 		})
 		fetches.EachPartition(w.admitUnless(w.pass()))
 		w.client.AllowRebalance()
+		if rival != nil {
+			return rival
+		}
 	}
 }
 

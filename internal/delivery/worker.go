@@ -167,7 +167,7 @@ func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
 // Run delivers until ctx ends. Then nothing new is sent; what is in flight is
 // waited for, settled offsets are committed, and Run returns within 25 s also
-// with a silent broker and a hung vendor.
+// with a silent broker and a hung vendor. The error is [kafka.ErrFenced].
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.endLife()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -191,8 +191,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopOnEnd := context.AfterFunc(ctx, w.sched.close)
 	defer stopOnEnd()
 
+	var ended error
 	if w.learnGrowth(ctx) {
-		w.poll(ctx)
+		ended = w.poll(ctx)
 	}
 
 	w.sched.close()
@@ -218,7 +219,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	case <-closed:
 	case <-time.After(shutdownTimeout):
 	}
-	return nil
+	return ended
 }
 
 // Limit is the bucket of the whole sink: the one it was given, or its own.
