@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/sinks"
 )
 
@@ -25,7 +24,7 @@ func TestOneNameTwoWorkers(t *testing.T) {
 		}
 		select {
 		case err := <-ended:
-			if !errors.Is(err, kafka.ErrFenced) {
+			if !errors.Is(err, ErrFenced) {
 				w.t.Errorf("ended with %v", err)
 			}
 		case <-time.After(2 * time.Minute):

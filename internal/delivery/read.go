@@ -3,12 +3,12 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 )
 
@@ -23,12 +23,14 @@ const (
 	fetchPartitionBytes = 256 << 10
 )
 
-// poll reads until ctx ends, or another takes this worker's name again and
-// again ([kafka.ErrFenced]).
+// ErrFenced is why a worker ends whose name another has taken: the group never
+// takes it back, and what is read and not sent belongs to the other by now.
+var ErrFenced = errors.New("another process runs under this instance name")
+
+// poll reads until ctx ends. The error is [ErrFenced].
 func (w *Worker) poll(ctx context.Context) error {
 	complaints := newComplaints(w.log)
-	var fences kafka.Fences
-	var rival error
+	var fenced error
 	for {
 		w.awaitRoom(ctx)
 		fetches := w.pollOnce(ctx)
@@ -41,15 +43,15 @@ func (w *Worker) poll(ctx context.Context) error {
 				return
 			}
 			if errors.Is(err, kerr.FencedInstanceID) {
-				rival = fences.Add(time.Now())
+				fenced = fmt.Errorf("instance %q: %w", w.cfg.Instance, ErrFenced)
 			}
 			w.atGap(topic, num, err)
 			complaints.fetch(topic, num, err)
 		})
 		fetches.EachPartition(w.admitUnless(w.pass()))
 		w.client.AllowRebalance()
-		if rival != nil {
-			return rival
+		if fenced != nil {
+			return fenced
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
 // Run delivers until ctx ends. Then nothing new is sent; what is in flight is
 // waited for, settled offsets are committed, and Run returns within 25 s also
-// with a silent broker and a hung vendor. The error is [kafka.ErrFenced].
+// with a silent broker and a hung vendor. The error is [ErrFenced].
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.endLife()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))

@@ -25,7 +25,6 @@ import (
 	"go.uber.org/zap"
 
 	"holdfast.internal"
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/processors"
 )
 
@@ -72,13 +71,21 @@ const (
 	waitFirst = time.Second
 	waitMost  = 30 * time.Second
 
+	// fencedTwice: somebody else who is fenced within this time of us runs
+	// under our name, and fencing each other for ever helps nobody.
+	fencedTwice = time.Minute
 	// maxStuck is how many calls of the processor may be left behind, each
 	// with a goroutine that never ends, before the process has to start anew.
 	maxStuck = 16
 )
 
-// ErrStuck ends a runtime: too many calls of the processor never returned.
-var ErrStuck = errors.New("too many calls of the processor did not return")
+// Errors that end a runtime.
+var (
+	// ErrFenced: another process runs under the same instance name.
+	ErrFenced = errors.New("fenced twice within a minute: another process runs under this instance name")
+	// ErrStuck: too many calls of the processor never returned.
+	ErrStuck = errors.New("too many calls of the processor did not return")
+)
 
 // Runtime is one processor at work.
 type Runtime struct {
@@ -118,9 +125,9 @@ func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 
 // Run processes until ctx ends. A client whose transaction was left in doubt
 // is replaced by a new one, which ends that transaction and reads again from
-// the committed offsets. Errors are [kafka.ErrFenced] and [ErrStuck].
+// the committed offsets. Errors are [ErrFenced] and [ErrStuck].
 func (r *Runtime) Run(ctx context.Context) error {
-	var fences kafka.Fences
+	var lastFence time.Time
 	for wait := waitFirst; ; {
 		began := time.Now()
 		err := r.work(ctx)
@@ -130,9 +137,10 @@ func (r *Runtime) Run(ctx context.Context) error {
 		case errors.Is(err, ErrStuck):
 			return fmt.Errorf("processor %s: %w", r.cfg.Name, err)
 		case fenced(err) && r.cfg.Instance != "":
-			if rival := fences.Add(time.Now()); rival != nil {
-				return fmt.Errorf("processor %s: %w: %w", r.cfg.Name, rival, err)
+			if !lastFence.IsZero() && time.Since(lastFence) < fencedTwice {
+				return fmt.Errorf("processor %s: %w: %w", r.cfg.Name, ErrFenced, err)
 			}
+			lastFence = time.Now()
 		}
 		if time.Since(began) > waitMost {
 			wait = waitFirst
