@@ -346,7 +346,8 @@ func (l *ledger) gone(p *proc, from, to time.Duration) bool {
 }
 
 // checkHolds: while the vendor asks to hold more than a record, that worker
-// lets nothing go; to one endpoint, if it has a name and the vendor means it alone.
+// lets nothing go, and soon no other does; to one endpoint, if it has a name and
+// the vendor means it alone.
 func (l *ledger) checkHolds() string {
 	for _, held := range l.calls {
 		if !held.throttled() || held.result == alone {
@@ -358,12 +359,25 @@ func (l *ledger) checkHolds() string {
 			alone = l.plan.events[held.event].last()
 		}
 		for i, at := range l.let {
-			if l.senders[i] == held.proc && held.end < at && at < until && (alone == "" || alone == l.paths[i]) {
+			from := held.end
+			if l.senders[i] != held.proc {
+				if !l.spreads(held) {
+					continue
+				}
+				from += wordSlack
+			}
+			if from < at && at < until && (alone == "" || alone == l.paths[i]) {
 				return fmt.Sprintf("hold: a request was let go to %q at %s, held until %s", l.paths[i], at, until)
 			}
 		}
 	}
 	return ""
+}
+
+// spreads reports whether the other workers hear of a hold: it is long enough to
+// be told, is all of the sink's, and the worker lived to tell it.
+func (l *ledger) spreads(held *call) bool {
+	return held.result != atEndpoint && min(held.reply.wait, simMaxHold) > shortHold && !l.gone(held.proc, held.start, held.end+wordEvery)
 }
 
 // sent notes a request, and when it was let go: it may have waited for its connection.

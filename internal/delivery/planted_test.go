@@ -32,14 +32,15 @@ func planted() map[string]bug {
 				tn.endpoints = nil
 			}
 		}},
-		"a follower overtakes":              {config: func(c *Config) { c.Ordered = false }},
-		"a follower overtakes what failed":  {failed: leaveLane},
-		"a follower overtakes a dead one":   {config: func(c *Config) { c.Park = false }},
-		"an outage spends attempts":         {config: func(c *Config) { c.EveryFailureSpends = true }},
-		"one token pays for an attempt":     {free: true},
-		"a request is sent when it is paid": {early: true},
-		"a restart begins at the start":     {cluster: swallowCommits},
-		"each attempt has a key of its own": {key: func(a *sinks.Attempt) string { return a.Key("") + strconv.Itoa(a.Number) }},
+		"a follower overtakes":               {config: func(c *Config) { c.Ordered = false }},
+		"a follower overtakes what failed":   {failed: leaveLane},
+		"a follower overtakes a dead one":    {config: func(c *Config) { c.Park = false }},
+		"an outage spends attempts":          {config: func(c *Config) { c.EveryFailureSpends = true }},
+		"one token pays for an attempt":      {free: true},
+		"a request is sent when it is paid":  {early: true},
+		"what others are told is not heeded": {deaf: true},
+		"a restart begins at the start":      {cluster: swallowCommits},
+		"each attempt has a key of its own":  {key: func(a *sinks.Attempt) string { return a.Key("") + strconv.Itoa(a.Number) }},
 	}
 }
 

@@ -44,6 +44,7 @@ type sim struct {
 	slots   map[string]*proc
 	all     []*proc
 	faults  []armed
+	words   words
 
 	mu      sync.Mutex
 	limit   *quota.Bucket // of all workers together, as if sharing took no time; nil for none
@@ -73,6 +74,7 @@ type bug struct {
 	key     func(a *sinks.Attempt) string
 	free    bool // only the first request of an attempt is asked for
 	early   bool // a request is told as sent before it has its connection
+	deaf    bool // a worker does not heed what others were told to wait for
 }
 
 // Times of the model. The tiers are short so that a plan is.
@@ -348,6 +350,7 @@ func (s *sim) start(name string) {
 	s.slots[name] = p
 	s.all = append(s.all, p)
 	s.note(kindStart, p)
+	p.heed()
 	go func() {
 		defer close(p.done)
 		if err := worker.Run(ctx); err != nil {

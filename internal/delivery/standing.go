@@ -141,8 +141,11 @@ func mayEnd(why sinkstate.Hold, throttled bool) bool {
 	return why != sinkstate.NotHeld && (why != sinkstate.Throttled || throttled)
 }
 
-// inJSON is a time as it is read back: two that are equal compare so.
-func inJSON(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+// inJSON is the end of a hold as it is read back: two that are equal compare so,
+// and for nobody it ends before its time.
+func inJSON(t time.Time) time.Time {
+	return t.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
+}
 
 // resume frees what a person may free, and lets the records go that wait for
 // it; what a vendor asked for if throttled is set. It reports whether anything
