@@ -272,6 +272,7 @@ func (a *app) run(ctx context.Context, ready func()) error {
 		wg.Go(func() {
 			if err := r.run(ctx); err != nil {
 				errs <- fmt.Errorf("%s: %w", r.name, err)
+				a.stay()
 				cancel()
 			}
 			a.leave(ctx, r.group)

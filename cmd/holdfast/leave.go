@@ -17,14 +17,25 @@ const leaveTimeout = 2 * time.Second
 // stopped, so that the others take over at once and not after its session. It
 // does nothing unless --leave was given together with a name.
 func (a *app) leave(ctx context.Context, group string) {
-	if a.leaver == "" || group == "" {
+	a.mu.Lock()
+	name := a.leaver
+	a.mu.Unlock()
+	if name == "" || group == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
-	if err := copartition.RemoveStatic(ctx, a.conn.admin, group, a.leaver); err != nil {
+	if err := copartition.RemoveStatic(ctx, a.conn.admin, group, name); err != nil {
 		a.log.Warn("membership kept: its share waits for the end of the session", zap.String("group", group), zap.Error(err))
 		return
 	}
-	a.log.Info("left for good", zap.String("group", group), zap.String("instance", a.leaver))
+	a.log.Info("left for good", zap.String("group", group), zap.String("instance", name))
+}
+
+// stay keeps the memberships of a process that fails: it is started again, or
+// another has its name already, who would be thrown out.
+func (a *app) stay() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaver = ""
 }

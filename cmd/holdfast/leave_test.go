@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
 	"holdfast.internal/internal/config"
+	"holdfast.internal/internal/delivery"
 	"holdfast.internal/internal/embedded"
 	"holdfast.internal/internal/topics"
 )
@@ -37,6 +39,38 @@ http: {listen: "127.0.0.1:0"}
 			if n := len(described[group].Members); n != c.want {
 				t.Errorf("leave %t: %d members of %s, want %d", c.leave, n, group, c.want)
 			}
+		}
+	}
+}
+
+// TestWhoFailsDoesNotLeave: the name may be another's by now, who would be
+// thrown out of every group.
+func TestWhoFailsDoesNotLeave(t *testing.T) {
+	t.Parallel()
+	cfg, conn := onEmbedded(t, `
+sinks:
+  - {name: hook, kind: http, in: billing.invoice-command.v1, url: "https://example.com/", limits: {rate: 5/s}}
+http: {listen: "127.0.0.1:0"}
+`)
+	a, err := newApp(t.Context(), cfg, selection{role: "all", instance: "w-0", leave: true}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := make(chan struct{})
+	a.runners = append(a.runners, runner{name: "other", run: func(context.Context) error {
+		<-up
+		return delivery.ErrFenced
+	}})
+	if err := a.run(t.Context(), func() { close(up) }); !errors.Is(err, delivery.ErrFenced) {
+		t.Errorf("ended with %v", err)
+	}
+	described, err := conn.admin.DescribeGroups(t.Context(), topics.Group("hook"), topics.Quota)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, group := range described {
+		if len(group.Members) != 1 {
+			t.Errorf("%d members of %s, want 1", len(group.Members), name)
 		}
 	}
 }

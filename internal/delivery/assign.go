@@ -11,6 +11,7 @@ import (
 )
 
 func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	w.rival.gone()
 	_, epoch := client.GroupMetadata()
 	for topic, nums := range added {
 		for _, num := range nums {

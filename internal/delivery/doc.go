@@ -16,6 +16,7 @@
 //	own.go        shards that come and go
 //	shard.go      one partition number of all topics
 //	place.go      where a partition begins that has no commit
+//	rival.go      another process under the same name
 //	grow.go       a source that gets more partitions
 //	barrier.go    what waits meanwhile
 //	read.go       reading topics

@@ -58,14 +58,6 @@ func (g *growing) meet(nums []int32, s *scheduler) {
 	poke(g.look)
 }
 
-// Trouble says in words why the worker is not ready although it has started;
-// "" where nothing is wrong.
-func (w *Worker) Trouble() string {
-	w.growing.mu.Lock()
-	defer w.growing.mu.Unlock()
-	return w.growing.trouble
-}
-
 // learnGrowth looks until it is known whether the source has grown; false where
 // ctx ended first. Nothing is read before.
 func (w *Worker) learnGrowth(ctx context.Context) bool {
@@ -80,6 +72,13 @@ func (w *Worker) learnGrowth(ctx context.Context) bool {
 		_ = sleep(ctx, growthEvery/10)
 	}
 	return false
+}
+
+// why says in words what keeps the sink from reading on, "" for nothing.
+func (g *growing) why() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.trouble
 }
 
 func (w *Worker) growthLoop(ctx context.Context) {

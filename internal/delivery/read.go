@@ -1,12 +1,11 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"holdfast.internal/internal/record"
@@ -23,10 +22,6 @@ const (
 	fetchPartitionBytes = 256 << 10
 )
 
-// ErrFenced is why a worker ends whose name another has taken: the group never
-// takes it back, and what is read and not sent belongs to the other by now.
-var ErrFenced = errors.New("another process runs under this instance name")
-
 // poll reads until ctx ends. The error is [ErrFenced].
 func (w *Worker) poll(ctx context.Context) error {
 	complaints := newComplaints(w.log)
@@ -42,9 +37,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			if errors.Is(err, context.DeadlineExceeded) || w.poison(ctx, topic, num, err) {
 				return
 			}
-			if errors.Is(err, kerr.FencedInstanceID) {
-				fenced = fmt.Errorf("instance %q: %w", w.cfg.Instance, ErrFenced)
-			}
+			fenced = cmp.Or(fenced, w.rival.met(time.Now(), w.cfg.Instance, err))
 			w.atGap(topic, num, err)
 			complaints.fetch(topic, num, err)
 		})
@@ -123,7 +116,7 @@ func (w *Worker) outlineOf(r *kgo.Record) arrival {
 }
 
 // due is when a record of a tier may be sent. A clock that jumped shifts it by
-// at most one tier.
+// the tier's delay or limits.max_hold at most, whichever is longer.
 func (w *Worker) due(topic string, env *record.Envelope) time.Time {
 	tier := w.sched.layout.tier(w.sched.layout.slots[topic])
 	if tier < 0 || env.Due.IsZero() {

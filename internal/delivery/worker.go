@@ -83,6 +83,7 @@ type Worker struct {
 	partitions atomic.Int64  // of each topic of the sink
 	measure    chan struct{} // partitions were assigned whose ends are not known
 	growing    growing
+	rival      rival
 	idsMu      sync.Mutex
 	ids        map[string][16]byte               // of topics
 	stepping   map[holdfast.Coordinates]struct{} // partitions that step over a batch
@@ -164,6 +165,12 @@ func membership(cfg Config) []kgo.Opt {
 // Ready is closed once the worker has its first shards and knows what lies in
 // their tiers.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
+
+// Trouble says in words why the worker is not ready although it has started;
+// "" where nothing is wrong.
+func (w *Worker) Trouble() string {
+	return cmp.Or(w.rival.trouble(), w.growing.why())
+}
 
 // Run delivers until ctx ends. Then nothing new is sent; what is in flight is
 // waited for, settled offsets are committed, and Run returns within 25 s also
