@@ -127,11 +127,6 @@ func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
 	if len(batch) == 1 {
 		return []error{w.deliver(batch[0].t.shard.sends, batch[0].t, batch[0].a)}
 	}
-	// A batch outlives the shards of its members: a revoke of one waits for it.
-	attempts := make([]*sinks.Attempt, len(batch))
-	for i, m := range batch {
-		attempts[i] = m.a
-	}
 	all := func(err error) []error {
 		same := make([]error, len(batch))
 		for i := range same {
@@ -144,15 +139,39 @@ func (w *Worker) deliverBatch(batch []*member) (verdicts []error) {
 			verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassPoison, Code: "panic", Err: errBatchPanic}})
 		}
 	}()
+	// Once it is under way a batch outlives the shards of its members: a revoke of
+	// one waits for it for a while, and does not cancel it.
 	err := batch[0].t.gate.call(w.life, w.cfg.Timeout, func(ctx context.Context) error {
-		verdicts = w.batcher.DeliverBatch(ctx, attempts)
+		verdicts = w.callBatch(ctx, batch)
 		return hardest(verdicts)
 	})
 	if verdicts == nil && err != nil { // it was not called
 		return all(err)
 	}
-	if len(verdicts) != len(batch) { // nobody knows which is whose
-		verdicts = all(&holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassUncertain, Err: errVerdicts}})
+	return verdicts
+}
+
+// callBatch calls the sink for those members whose shards are still this
+// worker's: the batch may have waited long to be let go.
+func (w *Worker) callBatch(ctx context.Context, batch []*member) []error {
+	verdicts := make([]error, len(batch))
+	var attempts []*sinks.Attempt
+	var of []int // the members that these are of
+	for i, m := range batch {
+		if verdicts[i] = m.t.shard.sends.Err(); verdicts[i] == nil {
+			attempts, of = append(attempts, m.a), append(of, i)
+		}
+	}
+	if len(attempts) == 0 {
+		return verdicts
+	}
+	told := w.batcher.DeliverBatch(ctx, attempts)
+	for n, i := range of {
+		if len(told) != len(attempts) { // nobody knows which is whose
+			verdicts[i] = &holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassUncertain, Err: errVerdicts}}
+			continue
+		}
+		verdicts[i] = told[n]
 	}
 	return verdicts
 }

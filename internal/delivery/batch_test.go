@@ -146,3 +146,62 @@ func TestP6ALimitHoldsForBatches(t *testing.T) {
 		}
 	})
 }
+
+// losing is a sink under whose first batch half of the partitions are lost; it
+// splits that one.
+type losing struct {
+	*world
+	lost bool
+	late []string // events of a lost partition that came afterwards
+}
+
+func (*losing) Batch() sinks.BatchLimits {
+	return sinks.BatchLimits{Events: 10, Linger: 20 * time.Millisecond}
+}
+
+func (l *losing) Deliver(ctx context.Context, a *sinks.Attempt) error {
+	return l.DeliverBatch(ctx, []*sinks.Attempt{a})[0]
+}
+
+func (l *losing) DeliverBatch(ctx context.Context, batch []*sinks.Attempt) []error {
+	verdicts := make([]error, len(batch))
+	for i, a := range batch {
+		switch {
+		case !l.lost:
+			verdicts[i] = &holdfast.SplitError{Failure: holdfast.Failure{Class: holdfast.ClassValidation, Status: 400, Err: errVendor}}
+		case a.Event.Origin.Partition == 1:
+			l.late = append(l.late, a.Event.ID)
+		default:
+			verdicts[i] = l.arrive(a)
+		}
+	}
+	if !l.lost {
+		l.lost = true
+		gone := map[string][]int32{}
+		for _, topic := range l.running.sched.layout.names {
+			gone[topic] = []int32{1}
+		}
+		l.running.lost(ctx, l.running.client, gone)
+	}
+	return verdicts
+}
+
+// TestABatchLeavesOutWhatWasLost: what was this worker's when the batch was
+// made may be another's when it goes.
+func TestABatchLeavesOutWhatWasLost(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{Concurrency: 1}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+		l := &losing{world: w}
+		w.sink = l
+		w.produce(10)
+		stop := w.worker()
+		defer stop()
+		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time
+		if !l.lost || len(l.late) > 0 {
+			t.Errorf("lost %t; sent afterwards: %v", l.lost, l.late)
+		}
+		if n := w.delivered(); n != 5 {
+			t.Errorf("delivered %d of the 5 that are left", n)
+		}
+	})
+}

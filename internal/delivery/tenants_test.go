@@ -5,6 +5,7 @@ package delivery
 import (
 	"context"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,4 +119,65 @@ func TestP6ATenantThatIsForgottenGetsNoSecondBurst(t *testing.T) {
 	if ok, _ := s.tenantOf("7").limit.TakeAhead(now, 1); ok {
 		t.Error("a tenant got more than its burst, since it was forgotten")
 	}
+}
+
+// forgetful gives each tenant a bucket that gives nothing any more once it was
+// forgotten.
+type forgetful struct {
+	mu      sync.Mutex
+	buckets map[*quota.Bucket]bool
+}
+
+func (f *forgetful) Limit(name string) *quota.Bucket {
+	b := quota.Full(quota.Limit{Name: name, Rate: 100, Burst: 10})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.buckets[b] = true
+	return b
+}
+
+func (f *forgetful) Forget(b *quota.Bucket) {
+	b.SetRate(1e-9)
+	b.TakeAhead(time.Now(), 10)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.buckets, b)
+}
+
+// TestARecordOutlivesItsForgottenTenant: while it waits for its tier nothing
+// else of its tenant may be there, and there are thousands of others.
+func TestARecordOutlivesItsForgottenTenant(t *testing.T) {
+	t.Parallel()
+	fails := func(a *sinks.Attempt, nth int) error {
+		switch {
+		case a.Event.ID == "0" && nth == 1:
+			return conflict()
+		case a.Event.ID == "1" && nth == 1: // so that somebody looks meanwhile who may be forgotten
+			return trouble{kind: alone, wait: 5 * time.Second}.verdict()
+		}
+		return nil
+	}
+	inWorld(t, Config{TenantHeader: "tenant", Tiers: []time.Duration{time.Minute}}, fails, func(w *world) {
+		f := &forgetful{buckets: map[*quota.Bucket]bool{}}
+		w.tenants = f
+		stop := w.worker()
+		defer stop()
+		const many = 3 * maxIdleTenants
+		for i := range many {
+			id := strconv.Itoa(i)
+			w.send(&kgo.Record{
+				Topic: source, Partition: 0, Key: []byte(id), Value: []byte{0},
+				Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(id)}, {Key: "tenant", Value: []byte(id)}},
+			})
+		}
+		pass(2 * time.Minute)
+		if n := w.delivered(); n != many {
+			t.Errorf("%d of %d delivered; event 0 was tried at %v", n, many, w.times("0"))
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.buckets) > maxIdleTenants+1 {
+			t.Errorf("%d tenants are remembered", len(f.buckets))
+		}
+	})
 }

@@ -12,9 +12,7 @@ import (
 func (s *scheduler) enqueue(t *task) {
 	s.release(t)
 	t.shard.index.at(t.id).set(queued)
-	if t.tenant == nil {
-		t.tenant = s.tenantOf(t.owner)
-	}
+	t.tenant = s.tenantOf(t.owner) // anew: the one that it had may have been forgotten while it waited
 	t.tenant.queue.push(t)
 	if t.tenant.queue.len() == 1 {
 		s.turns = append(s.turns, t.tenant)
