@@ -28,6 +28,59 @@ func outage() error {
 	return &holdfast.TransientError{Failure: holdfast.Failure{Class: holdfast.ClassVendor5xx, Status: 503, Err: errVendor}}
 }
 
+// TestARedriveBeginsAnew: long after it died a letter has all its tiers again,
+// and none of what the destination did then counts against it.
+func TestARedriveBeginsAnew(t *testing.T) {
+	t.Parallel()
+	fail := func(_ *sinks.Attempt, nth int) error {
+		switch {
+		case nth == 1:
+			return &holdfast.PermanentError{Failure: holdfast.Failure{Class: holdfast.ClassValidation, Status: 422, Err: errVendor}}
+		case nth <= 4: // an outage, then a failure of its own
+			return outage()
+		case nth == 5:
+			return conflict()
+		}
+		return nil
+	}
+	inWorld(t, Config{MaxSuspect: 5 * time.Minute}, fail, func(w *world) {
+		stop := w.worker()
+		defer stop()
+		w.produce(1)
+		pass(10 * time.Minute)
+		letters := w.read(topics.DeadLetters("s"))
+		if len(letters) != 1 {
+			t.Fatalf("%d dead letters", len(letters))
+		}
+		w.send(record.Read(letters[0], record.FromHoldfast).ToRedrive(topics.Redrive("s"), record.Redrive{Job: "rd-1", Count: 1, By: "ana"}))
+		pass(time.Hour)
+		if n := w.delivered(); n != 1 || len(w.read(topics.DeadLetters("s"))) != 1 {
+			t.Errorf("%d delivered, %d dead letters; tried at %v", n, len(w.read(topics.DeadLetters("s"))), w.times("0"))
+		}
+	})
+}
+
+// TestWhatSpendsIsNoSuspect: attempts that are left are made, however long ago
+// the first one failed.
+func TestWhatSpendsIsNoSuspect(t *testing.T) {
+	t.Parallel()
+	fail := func(_ *sinks.Attempt, nth int) error {
+		if nth <= 3 {
+			return conflict()
+		}
+		return nil
+	}
+	inWorld(t, Config{MaxSuspect: time.Minute}, fail, func(w *world) {
+		stop := w.worker()
+		defer stop()
+		w.produce(1)
+		pass(10 * time.Minute)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d delivered; tried at %v", n, w.times("0"))
+		}
+	})
+}
+
 func TestP1TheLadderIsClimbedOnTime(t *testing.T) {
 	t.Parallel()
 	fail := func(_ *sinks.Attempt, nth int) error {

@@ -159,7 +159,7 @@ func (w *Worker) retry(ctx context.Context, t *task, f holdfast.Failure, now tim
 		t.env.Spent++
 	}
 	t.env.Fail(f, now)
-	suspect := now.Sub(t.env.FirstFailed) > w.cfg.MaxSuspect
+	suspect := !spent && now.Sub(t.env.FirstFailed) > w.cfg.MaxSuspect
 	if !spent && !suspect && len(w.cfg.Tiers) == 0 {
 		w.sched.again(t, now.Add(untieredPoll))
 		return

@@ -255,12 +255,13 @@ func (e *Envelope) ToDeadLetters(topic string, partition int32, epoch int32, gro
 	return r
 }
 
-// ToRedrive renders a dead letter to be sent again: attempts start anew; key,
-// event id, origin and the time of the first attempt stay. The old trace
-// becomes a link.
+// ToRedrive renders a dead letter to be sent again: attempts start anew, and so
+// does the time for which it fails; key, event id, origin and the time of the
+// first attempt stay. The old trace becomes a link.
 func (e *Envelope) ToRedrive(topic string, job Redrive) *kgo.Record {
 	again := *e
 	again.Spent, again.Due, again.Redrive = 0, time.Time{}, job
+	again.FirstFailed, again.LastFailed = time.Time{}, time.Time{}
 	again.Event.Headers = nil
 	var link string
 	for _, h := range e.Event.Headers {
