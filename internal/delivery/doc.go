@@ -46,7 +46,8 @@
 //	move.go       a record's way into a tier or the dead-letter topic
 //	letters.go    order around dead letters: who waits behind them, who leaves
 //	dispositions.go  what was decided about dead letters
-//	refetch.go    reading again what waits in a tier
+//	refetch.go    what is to be read again of what waits in a tier
+//	reread.go     reading it
 //	spill.go      moving out of the way what may not be sent
 //	poison.go     batches that nobody can read
 //	awaits.go     what waits for a schema

@@ -65,6 +65,12 @@ const source = "orders.v1"
 // it was called for the event, from 1.
 func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) error, test func(*world)) {
 	t.Helper()
+	inWorldOf(t, 1, cfg, deliver, test)
+}
+
+// inWorldOf is inWorld with several brokers.
+func inWorldOf(t *testing.T, brokers int, cfg Config, deliver func(a *sinks.Attempt, nth int) error, test func(*world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cfg.Sink, cfg.Source, cfg.Ordered = "s", source, true
 		if cfg.Tiers == nil {
@@ -72,7 +78,7 @@ func inWorld(t *testing.T, cfg Config, deliver func(a *sinks.Attempt, nth int) e
 		}
 		var vn kfake.VirtualNetwork
 		all := slices.Concat(newLayout(cfg).names, []string{topics.DeadLetters("s"), topics.Dispositions})
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.Ports([]int{9092, 9093, 9094}[:brokers]...), kfake.ListenFn(vn.Listen), kfake.SeedTopics(2, all...))
 		if err != nil {
 			t.Fatal(err)
 		}
