@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"holdfast.internal"
+	"holdfast.internal/internal/record"
 	"holdfast.internal/sinks"
 )
 
@@ -125,6 +126,7 @@ func (w *Worker) send(ctx context.Context, t *task, a *sinks.Attempt, forgotten 
 		// The vendor stored an answer under this key and would repeat it for
 		// ever, and nothing took effect: a new key is safe and needed.
 		t.env.Generation++
+		t.env.Frozen = record.Frozen{}
 		a.Generation, a.Request, a.RequestSum = t.env.Generation, nil, nil
 	}
 	return w.deliver(ctx, t, a)

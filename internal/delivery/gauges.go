@@ -15,15 +15,13 @@ const gaugesEvery = 5 * time.Second
 
 // counts is what an index holds.
 type counts struct {
-	waiting, due       []int64 // by tier
-	keys, parked       int64
-	open, closed       int // shards
-	state              breaker.State
-	held, bytes, inAir int
-	standing           []watch.Part
+	waiting, due []int64 // by tier
+	keys, parked int64
+	state        breaker.State
+	standing     []watch.Part
 }
 
-// count goes through the index, one shard at a time.
+// count goes through the index.
 func (s *scheduler) count(now time.Time) counts {
 	c := counts{waiting: make([]int64, s.layout.tiers), due: make([]int64, s.layout.tiers), state: breaker.Closed}
 	s.mu.Lock()
@@ -32,10 +30,8 @@ func (s *scheduler) count(now time.Time) counts {
 	for _, sh := range s.shards {
 		c.standing = s.stand(sh, limit, c.standing)
 		if !sh.open {
-			c.closed++
 			continue
 		}
-		c.open++
 		sh.index.each(func(i id, e *entry) {
 			if tier := s.layout.tier(e.slot()); tier >= 0 {
 				c.waiting[tier]++
@@ -56,7 +52,6 @@ func (s *scheduler) count(now time.Time) counts {
 			c.state = max(c.state, tn.breaker.State())
 		}
 	}
-	c.held, c.bytes, c.inAir = s.held, s.bytes, s.flying
 	return c
 }
 

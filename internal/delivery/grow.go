@@ -261,7 +261,7 @@ func (w *Worker) pass() map[int32]int64 {
 		nums = append(nums, num)
 	}
 	w.commits <- struct{}{}
-	w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{w.cfg.Source: offsets})
+	w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{w.cfg.Source: offsets}) // never beside a commit, says the client
 	<-w.commits
 	w.client.ResumeFetchPartitions(map[string][]int32{w.cfg.Source: nums})
 	return again

@@ -18,7 +18,7 @@ type layout struct {
 }
 
 func newLayout(cfg Config) layout {
-	l := layout{tiers: len(cfg.Tiers), letters: -1}
+	l := layout{tiers: len(cfg.Tiers), letters: slotLetters}
 	l.names = append(l.names, cfg.Source)
 	for _, d := range cfg.Tiers {
 		l.names = append(l.names, topics.Retry(cfg.Sink, d))

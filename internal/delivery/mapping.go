@@ -36,7 +36,7 @@ func (b *budget) allow(now time.Time) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
-func (b *budget) begin(time.Time) { b.probing = b.held }
+func (b *budget) begin() { b.probing = b.held }
 
 // refused takes one refusal from the budget. It reports whether the record may
 // be dead-lettered, and whether that question held the mapping just now.
@@ -52,11 +52,7 @@ func (b *budget) refused(now time.Time) (ok, began bool) {
 // delivered gives back, and frees a held mapping; it reports whether it did.
 func (b *budget) delivered() (freed bool) {
 	b.left.Deliver()
-	if freed = b.held && b.probing; freed {
-		b.held, b.probing = false, false
-		b.left.Refill()
-	}
-	return freed
+	return b.probing && b.resume()
 }
 
 // resume frees the mapping; it reports whether it was held.

@@ -38,7 +38,7 @@ func (w *Worker) move(ctx context.Context, t *task, slot int) {
 func (w *Worker) render(t *task, slot int) *kgo.Record {
 	t.env.Sink = w.cfg.Sink
 	_, epoch := w.client.GroupMetadata()
-	if slot == slotLetters || slot == w.sched.layout.letters {
+	if slot == w.sched.layout.letters {
 		return w.letter(t.env, t.shard.num, epoch)
 	}
 	return t.env.To(w.sched.layout.names[slot], t.shard.num, epoch)
@@ -110,7 +110,7 @@ func (w *Worker) shrink(ctx context.Context, t *task, r *kgo.Record, slot, move 
 		return
 	}
 	t.env.Failure.Code = "too_large"
-	letters := w.lettersSlot()
+	letters := w.sched.layout.letters
 	pointer := w.render(t, letters)
 	pointer.Value = nil
 	w.produce(ctx, t, pointer, letters, move)
@@ -125,14 +125,6 @@ func (w *Worker) later(ctx context.Context, t *task, f func()) {
 		}
 		f()
 	})
-}
-
-// lettersSlot is where dead letters go: a slot that is followed, or slotLetters.
-func (w *Worker) lettersSlot() int {
-	if w.sched.layout.letters >= 0 {
-		return w.sched.layout.letters
-	}
-	return slotLetters
 }
 
 // sleep waits for d or ctx.

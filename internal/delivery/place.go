@@ -84,7 +84,11 @@ func CheckPlace(ctx context.Context, client *kgo.Client, cfg Config) error {
 	}
 	for _, topic := range waiting {
 		for num, end := range ends[topic] {
-			if start, ok := starts.Lookup(topic, num); ok && start.Offset < end.Offset {
+			start, ok := starts.Lookup(topic, num)
+			if err := cmp.Or(start.Err, end.Err); err != nil || !ok {
+				return fmt.Errorf("sink %s: what %s-%d holds: %w", cfg.Sink, topic, num, cmp.Or(err, error(kerr.UnknownTopicOrPartition)))
+			}
+			if start.Offset < end.Offset {
 				return fmt.Errorf("sink %s: %w: its group %s has no offsets (they expire after 7 idle days), and %s holds records that may or may not have been delivered; "+
 					"start it once with --from: earliest sends all that its topics hold again, under the same idempotency keys; "+
 					"a time such as 2026-01-31T12:00:00Z what was written since; latest none of it", cfg.Sink, ErrPlaceLost, group, topic)

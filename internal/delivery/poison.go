@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,20 +30,12 @@ func (w *Worker) poison(ctx context.Context, topic string, num int32, err error)
 		return false
 	}
 	at := holdfast.Coordinates{Topic: topic, Partition: num}
-	w.idsMu.Lock()
-	_, busy := w.stepping[at]
-	w.stepping[at] = struct{}{}
-	w.idsMu.Unlock()
-	if busy {
+	if !w.stepping.begin(at) {
 		return true
 	}
 	w.moves.Go(func() {
-		defer func() {
-			w.idsMu.Lock()
-			delete(w.stepping, at)
-			w.idsMu.Unlock()
-		}()
-		for w.life.Err() == nil && ctx.Err() == nil {
+		defer w.stepping.end(at)
+		for w.life.Err() == nil && ctx.Err() == nil && w.sched.ownsNumber(num) {
 			var first, next int64
 			if isTooLarge {
 				first, next = tooLarge.Offset, tooLarge.NextOffset
@@ -58,11 +51,38 @@ func (w *Worker) poison(ctx context.Context, topic string, num int32, err error)
 	return true
 }
 
+// steppers are the partitions that step over a batch just now: while they do,
+// the client meets it again and again.
+type steppers struct {
+	mu sync.Mutex
+	at map[holdfast.Coordinates]struct{}
+}
+
+// begin reports false where that is under way.
+func (s *steppers) begin(at holdfast.Coordinates) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, busy := s.at[at]; busy {
+		return false
+	}
+	if s.at == nil {
+		s.at = map[holdfast.Coordinates]struct{}{}
+	}
+	s.at[at] = struct{}{}
+	return true
+}
+
+func (s *steppers) end(at holdfast.Coordinates) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.at, at)
+}
+
 // corrupt recognises what franz-go says of batches that it cannot read; it has
 // no types for these.
 func corrupt(err error) bool {
 	text := err.Error()
-	for _, sign := range []string{"encoded crc", "unable to decompress", "decompress", "too short to allow for a crc", "unable to read"} {
+	for _, sign := range []string{"encoded crc", "decompress", "too short to allow for a crc", "unable to read"} {
 		if strings.Contains(text, sign) {
 			return true
 		}
@@ -104,6 +124,8 @@ func (w *Worker) stepOver(ctx context.Context, topic string, num int32, first, n
 		return false
 	}
 	w.meters.bury(env)
+	w.commits <- struct{}{} // no revoke ends meanwhile, and no commit runs
+	defer func() { <-w.commits }()
 	if w.sched.skipTo(topic, num, next) {
 		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {num: {Epoch: -1, Offset: next}}})
 	}

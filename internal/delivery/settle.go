@@ -187,7 +187,7 @@ func (w *Worker) bury(ctx context.Context, t *task) {
 	w.meters.bury(t.env)
 	t.env.Due = time.Time{}
 	w.sched.depart(t)
-	w.move(ctx, t, w.lettersSlot())
+	w.move(ctx, t, w.sched.layout.letters)
 }
 
 // throttled holds what the vendor asked to hold; the record keeps its place

@@ -89,7 +89,7 @@ func (s *scheduler) start(tn *tenant, now time.Time, g *gate) *task {
 	t.rider = false
 	tn.flying++
 	s.flying++
-	s.letters.begin(now)
+	s.letters.begin()
 	t.gate = g
 	*g = gate{sched: s, tenant: tn, id: t.env.Event.ID, credit: 1, ahead: [3]bill{ofSink: {s.limit, 1}}}
 	if tn.limit != nil {

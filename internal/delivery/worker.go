@@ -73,7 +73,7 @@ type Worker struct {
 	meters *meters
 	parts  atomic.Pointer[[]watch.Part] // as of the last count
 
-	moves sync.WaitGroup // waits between tries of a move
+	moves sync.WaitGroup // writes under way, and the waits between their tries
 	// life ends when nothing may be sent any more, at the end of the drain.
 	life    context.Context //nolint:containedctx // the client calls back before Run and outside of it
 	endLife context.CancelFunc
@@ -85,8 +85,8 @@ type Worker struct {
 	growing    growing
 	rival      rival
 	idsMu      sync.Mutex
-	ids        map[string][16]byte               // of topics
-	stepping   map[holdfast.Coordinates]struct{} // partitions that step over a batch
+	ids        map[string][16]byte // of topics
+	stepping   steppers
 	ready      chan struct{}
 	once       sync.Once
 }
@@ -105,7 +105,6 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		measure:  make(chan struct{}, 1),
 		growing:  growing{look: make(chan struct{}, 1)},
 		ids:      make(map[string][16]byte),
-		stepping: make(map[holdfast.Coordinates]struct{}),
 		ready:    make(chan struct{}),
 		made:     make(chan struct{}),
 		oversize: make(chan struct{}, 1),

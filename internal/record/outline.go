@@ -20,20 +20,8 @@ func Outline(r *kgo.Record) *Envelope {
 			continue
 		}
 		switch h.Key {
-		case HeaderOrigin:
-			e.Event.Origin, _ = holdfast.ParseCoordinates(string(h.Value))
-		case HeaderHop:
-			e.Hop = readInt(string(h.Value))
-		case HeaderEpoch:
-			e.Epoch = int32(readInt(string(h.Value))) //nolint:gosec // readInt is bounded to 31 bits
-		case HeaderDue:
-			e.Due = readTime(string(h.Value))
-		case HeaderRedrive:
-			e.Redrive = readRedrive(string(h.Value))
-		case HeaderClass:
-			e.Failure.Class = holdfast.ParseClass(string(h.Value))
-		case HeaderCode:
-			e.Failure.Code = string(h.Value)
+		case HeaderOrigin, HeaderHop, HeaderEpoch, HeaderDue, HeaderRedrive, HeaderClass, HeaderCode:
+			e.readOwn(h.Key, h.Value)
 		}
 	}
 	if e.Event.Origin.IsZero() {

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func measure(ctx context.Context, admin *kadm.Client, topics []string) (out Exte
 			}
 			start, ok := starts.Lookup(topic, p)
 			if err := errors.Join(end.Err, start.Err); err != nil || !ok {
-				return nil, nil, fmt.Errorf("list offsets of %s-%d: %w", topic, p, err)
+				return nil, nil, fmt.Errorf("list offsets of %s-%d: %w", topic, p, cmp.Or(err, error(kerr.UnknownTopicOrPartition)))
 			}
 			partitions[p] = Range{From: start.Offset, To: max(start.Offset, end.Offset)}
 		}

@@ -3,6 +3,8 @@ package sinkstate
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,10 +23,17 @@ const (
 // readBudget bounds the reading of states, which are few.
 const readBudget = 5 * time.Second
 
-// Read returns how each sink stands that somebody told of lately; of several
-// workers the graver words. A cluster without the topic knows of none.
+// errPartly reports that brokers did not send all that was said.
+var errPartly = errors.New("not all of it could be read")
+
+// Read returns how each sink stands that somebody told of lately, as far as it
+// could be read in 5 s; of several workers the graver words. A cluster without
+// the topic knows of none.
 func Read(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, now time.Time) (map[string]State, error) {
 	said, err := lastWords(ctx, admin, scanner, now.Add(-plainBelieved))
+	if errors.Is(err, errPartly) {
+		err = nil
+	}
 	return join(said, now), err
 }
 
@@ -35,14 +44,12 @@ func lastWords(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, si
 	if err != nil {
 		return nil, err
 	}
-	ranges := extents.Whole()
-	if !since.IsZero() {
-		if ranges, err = extents.Since(ctx, admin, since); err != nil {
-			return nil, err
-		}
+	ranges, err := extents.Since(ctx, admin, since)
+	if err != nil {
+		return nil, err
 	}
 	last := map[string]State{}
-	_, err = scanner.Read(ctx, ranges, scan.Budget{Time: readBudget}, func(r *kgo.Record) error {
+	result, err := scanner.Read(ctx, ranges, scan.Budget{Time: readBudget}, func(r *kgo.Record) error {
 		var s State
 		if r.Value == nil { // it has left
 			delete(last, string(r.Key))
@@ -52,6 +59,9 @@ func lastWords(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, si
 		}
 		return nil
 	})
+	if err == nil && result.Partial != "" {
+		err = fmt.Errorf("%s: %w: %s", topics.Sinks, errPartly, result.Partial)
+	}
 	return last, err
 }
 
