@@ -68,7 +68,8 @@ func exhaustedFor(get func(string) (any, bool), remaining, reset string) (time.D
 	return clampSeconds(n), true
 }
 
-// rateLimitReset reads RateLimit-Reset and X-RateLimit-Reset where nothing is left.
+// rateLimitReset reads RateLimit-Reset and X-RateLimit-Reset where nothing is
+// left, or nobody says how much.
 func rateLimitReset(h http.Header, now time.Time) (time.Duration, bool) {
 	for _, f := range resetFields() {
 		if left := first(h[f.remaining]); left != "" && strings.Trim(left, "0") != "" {

@@ -58,7 +58,8 @@ type Attempt struct {
 	Event holdfast.Event
 	// Number counts from 1 and rises only when an attempt was spent.
 	Number int
-	// Generation is above 0 only where design rules ask for a new idempotency key.
+	// Generation is above 0 only after a look-up has proved that nothing took
+	// effect under the key before: it makes a new one.
 	Generation int
 	// First is when the idempotency key was first used; zero if it never was.
 	First time.Time

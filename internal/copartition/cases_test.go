@@ -142,7 +142,7 @@ func TestOldMetadata(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	t.Parallel()
-	whole, part := Numbers(map[string][]int32{"source": {2, 0, 1}, "tier": {1, 2}, "other": {7}}, "source", "tier")
+	whole, part := wholeAndPart(map[string][]int32{"source": {2, 0, 1}, "tier": {1, 2}, "other": {7}}, "source", "tier")
 	if !slices.Equal(whole, []int32{1, 2}) || !slices.Equal(part, []int32{0}) {
 		t.Errorf("whole %v, part %v", whole, part)
 	}

@@ -54,6 +54,6 @@
 // leader, one round may follow in which nothing moves and nobody stops.
 //
 // A broker gives a static member that comes back the share as it was, also when
-// its topics have changed since. [Numbers] tells such a share; the member has
-// to force a rebalance then.
+// its topics have changed since: some topics of a number without the others. The
+// member has to force a rebalance then.
 package copartition

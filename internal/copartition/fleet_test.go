@@ -108,12 +108,12 @@ func (w *worker) gone(lost map[string][]int32) {
 
 // check fails the test if the worker holds part of a number, or shares one.
 func (f *fleet) check(w *worker) {
-	own, part := Numbers(w.holds, f.topics...)
+	own, part := wholeAndPart(w.holds, f.topics...)
 	if len(part) > 0 {
 		f.t.Errorf("%s holds part of %v: %v", w.name, part, w.holds)
 	}
 	for _, other := range f.workers {
-		if others, _ := Numbers(other.holds, f.topics...); other != w && len(common(own, others)) > 0 {
+		if others, _ := wholeAndPart(other.holds, f.topics...); other != w && len(common(own, others)) > 0 {
 			f.t.Errorf("%v are with %s and %s", common(own, others), w.name, other.name)
 		}
 	}
@@ -143,7 +143,7 @@ func (f *fleet) bury(w *worker) {
 func (w *worker) owned() (own []int32, calls int) {
 	w.fleet.mu.Lock()
 	defer w.fleet.mu.Unlock()
-	own, _ = Numbers(w.holds, w.fleet.topics...)
+	own, _ = wholeAndPart(w.holds, w.fleet.topics...)
 	return own, w.calls
 }
 
@@ -156,7 +156,7 @@ func (f *fleet) settled(what string, began time.Time) time.Duration {
 		least, most, sum := numbers, 0, 0
 		took = 0
 		for _, w := range f.workers {
-			own, _ := Numbers(w.holds, f.topics...)
+			own, _ := wholeAndPart(w.holds, f.topics...)
 			least, most, sum = min(least, len(own)), max(most, len(own)), sum+len(own)
 			took = max(took, w.got.Sub(began))
 		}

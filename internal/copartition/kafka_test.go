@@ -25,7 +25,7 @@ func TestKafkaStatic(t *testing.T) {
 }
 
 // TestKafkaAnotherTopic: a static member comes back with a topic more. The
-// broker gives it its share as it was; Numbers tells, and a rebalance mends it.
+// broker gives it its share as it was; wholeAndPart tells, and a rebalance mends it.
 func TestKafkaAnotherTopic(t *testing.T) {
 	t.Parallel()
 	f := onKafka(t)
@@ -43,7 +43,7 @@ func TestKafkaAnotherTopic(t *testing.T) {
 	b = f.start("b", true, extra)
 	f.settled("b is restarted with another topic", began)
 	pass(3 * heartbeat)
-	if _, part := b.numbers(append(slices.Clone(f.topics), extra)); len(part) != numbers/2 {
+	if _, part := b.wholeAndPart(append(slices.Clone(f.topics), extra)); len(part) != numbers/2 {
 		t.Errorf("part of %v is there, want the %d numbers of b without the topic that is new", part, numbers/2)
 	}
 	began = time.Now()
@@ -76,16 +76,16 @@ func TestKafkaGrowth(t *testing.T) {
 		}
 	}
 	f.await("all topics have grown", func() bool {
-		own, _ := Numbers(a.holds, f.topics...)
-		others, _ := Numbers(b.holds, f.topics...)
+		own, _ := wholeAndPart(a.holds, f.topics...)
+		others, _ := wholeAndPart(b.holds, f.topics...)
 		return len(own) == numbers/2+1 && len(others) == numbers/2+1
 	})
 }
 
-func (w *worker) numbers(topics []string) (whole, part []int32) {
+func (w *worker) wholeAndPart(topics []string) (whole, part []int32) {
 	w.fleet.mu.Lock()
 	defer w.fleet.mu.Unlock()
-	return Numbers(w.holds, topics...)
+	return wholeAndPart(w.holds, topics...)
 }
 
 // onKafka is a fleet on a real broker, with topics of its own.

@@ -158,12 +158,12 @@ func (g *group) check() {
 		if n.stale {
 			continue
 		}
-		own, part := Numbers(n.holds, n.topics...)
+		own, part := wholeAndPart(n.holds, n.topics...)
 		if len(part) > 0 {
 			g.t.Fatalf("%s holds part of %v: %v", n.name, part, n.holds)
 		}
 		for _, m := range g.members[i+1:] {
-			others, _ := Numbers(m.holds, m.topics...)
+			others, _ := wholeAndPart(m.holds, m.topics...)
 			if both := common(own, others); !m.stale && len(common(n.topics, m.topics)) > 0 && len(both) > 0 {
 				g.t.Fatalf("%v are with %s and %s", both, n.name, m.name)
 			}
@@ -187,7 +187,7 @@ func (g *group) checkBalanced(n int) {
 	g.t.Helper()
 	least, most, sum := n, 0, 0
 	for _, m := range g.members {
-		whole, _ := Numbers(m.holds, m.topics...)
+		whole, _ := wholeAndPart(m.holds, m.topics...)
 		least, most, sum = min(least, len(whole)), max(most, len(whole)), sum+len(whole)
 	}
 	if sum != n || most-least > 1 {
@@ -199,7 +199,7 @@ func (g *group) checkBalanced(n int) {
 func (g *group) owners() map[int32]string {
 	by := map[int32]string{}
 	for _, m := range g.members {
-		whole, _ := Numbers(m.holds, m.topics...)
+		whole, _ := wholeAndPart(m.holds, m.topics...)
 		for _, p := range whole {
 			by[p] = m.name
 		}

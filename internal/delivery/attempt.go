@@ -41,20 +41,11 @@ func (w *Worker) work() {
 
 // handle takes one record to a verdict and acts on it.
 func (w *Worker) handle(ctx context.Context, t *task) {
-	if err := w.open(ctx, t); err != nil {
-		w.settleUnopened(ctx, t, err)
+	if !w.prepare(ctx, t) {
 		return
 	}
-	if t.env.Payload == nil && w.cfg.OnTombstone != TombstoneDelete {
-		w.settleTombstone(ctx, t)
-		return
-	}
-	w.observeLateness(t)
-	began, forgotten := time.Now(), w.pastKeyWindow(t)
-	if t.env.FirstAttempt.IsZero() {
-		t.env.FirstAttempt = began
-	}
-	a := w.attempt(t)
+	forgotten := w.pastKeyWindow(t)
+	a, began := w.begin(t)
 	err := w.send(ctx, t, a, forgotten)
 	if ctx.Err() != nil && err != nil {
 		// Cancelled by the end of the worker or of its partition: whatever the
@@ -64,6 +55,20 @@ func (w *Worker) handle(ctx context.Context, t *task) {
 		return
 	}
 	w.settle(ctx, t, a, err, began)
+}
+
+// prepare opens a record that is to be sent; false for one that is settled
+// without that.
+func (w *Worker) prepare(ctx context.Context, t *task) bool {
+	if err := w.open(ctx, t); err != nil {
+		w.settleUnopened(ctx, t, err)
+		return false
+	}
+	if t.env.Payload == nil && w.cfg.OnTombstone != TombstoneDelete {
+		w.settleTombstone(ctx, t)
+		return false
+	}
+	return true
 }
 
 // open decodes the record's value, once.
@@ -79,13 +84,23 @@ func (w *Worker) open(ctx context.Context, t *task) error {
 	return nil
 }
 
+// begin begins an attempt.
+func (w *Worker) begin(t *task) (a *sinks.Attempt, began time.Time) {
+	w.observeLateness(t)
+	began = time.Now()
+	if t.env.FirstAttempt.IsZero() {
+		t.env.FirstAttempt = began
+	}
+	return w.attempt(t), began
+}
+
 func (w *Worker) attempt(t *task) *sinks.Attempt {
 	request, sum := t.env.Frozen.Thaw()
 	a := &sinks.Attempt{
 		Sink: w.cfg.Sink, Event: t.env.Event, Number: t.env.Spent + 1, Generation: t.env.Generation,
 		Request: request, RequestSum: sum, Progress: t.env.Progress, Gate: t.gate,
 	}
-	if t.env.Hop > 0 || t.waits > 0 {
+	if t.env.Hop > 0 || t.waited {
 		a.First = t.env.FirstAttempt
 	}
 	return a
@@ -168,7 +183,7 @@ func (w *Worker) deliver(ctx context.Context, t *task, a *sinks.Attempt) (err er
 }
 
 func (w *Worker) observeLateness(t *task) {
-	if !t.at.IsZero() && t.waits == 0 {
+	if !t.at.IsZero() && !t.waited {
 		w.meters.lateness.WithLabelValues(w.cfg.Sink, w.meters.tiers[1+w.sched.layout.tier(t.slot)]).Observe(max(0, time.Since(w.sched.freeSince(t)).Seconds()))
 	}
 }

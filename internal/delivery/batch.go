@@ -71,24 +71,15 @@ type member struct {
 // or that has to be looked up first and goes alone.
 func (w *Worker) board(t *task) *member {
 	ctx := t.shard.sends
-	if err := w.open(ctx, t); err != nil {
-		w.settleUnopened(ctx, t, err)
-		return nil
-	}
-	if t.env.Payload == nil && w.cfg.OnTombstone != TombstoneDelete {
-		w.settleTombstone(ctx, t)
+	if !w.prepare(ctx, t) {
 		return nil
 	}
 	if w.pastKeyWindow(t) {
 		w.handle(ctx, t)
 		return nil
 	}
-	w.observeLateness(t)
-	m := &member{t: t, began: time.Now()}
-	if t.env.FirstAttempt.IsZero() {
-		t.env.FirstAttempt = m.began
-	}
-	m.a = w.attempt(t)
+	m := &member{t: t}
+	m.a, m.began = w.begin(t)
 	return m
 }
 

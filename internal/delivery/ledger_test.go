@@ -204,7 +204,7 @@ func (l *ledger) checkLoss(letters []*record.Envelope) string {
 		if e.Parked() {
 			continue
 		}
-		if other := dead[e.Event.ID]; other != nil && other.Copy() != e.Copy() {
+		if other := dead[e.Event.ID]; other != nil && other.Copy() != e.Copy() && !l.refusedAgain(e.Event.ID) {
 			return fmt.Sprintf("loss: event %s is dead twice, not as one copy", e.Event.ID)
 		}
 		dead[e.Event.ID] = e
@@ -223,6 +223,19 @@ func (l *ledger) checkLoss(letters []*record.Envelope) string {
 		}
 	}
 	return ""
+}
+
+// refusedAgain reports whether an event was refused more than once. Whether it
+// may have been sent again is the matter of [ledger.checkDuplicates].
+func (l *ledger) refusedAgain(id string) bool {
+	i, err := strconv.Atoi(id)
+	n := 0
+	for _, c := range l.by[i] {
+		if c.result == refusal {
+			n++
+		}
+	}
+	return err == nil && n > 1
 }
 
 // checkOrder: an event is not sent before all earlier ones of its key are
@@ -283,7 +296,7 @@ func (l *ledger) checkNumbers() string {
 				return fmt.Sprintf("attempts: event %d had attempt %d after %d", i, c.number, before.number)
 			case c.number > before.number+1:
 				return fmt.Sprintf("attempts: event %d had attempt %d after %d", i, c.number, before.number)
-			case c.number == before.number+1 && !l.maySpend(calls[:n]):
+			case c.number == before.number+1 && !l.someSpent(calls[:n], before.number):
 				return fmt.Sprintf("attempts: event %d spent attempt %d, which was %q while the destination answered nobody else", i, before.number, before.result)
 			case c.number == before.number && before.result == lock && before.proc == c.proc:
 				return fmt.Sprintf("attempts: event %d spent nothing on its own failure", i)
@@ -291,6 +304,17 @@ func (l *ledger) checkNumbers() string {
 		}
 	}
 	return ""
+}
+
+// someSpent reports whether one of an event's calls may have spent the attempt of
+// that number: two workers may have had it at once, while a coordinator moved.
+func (l *ledger) someSpent(calls []*call, number int) bool {
+	for n := range calls {
+		if calls[n].number == number && l.maySpend(calls[:n+1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // maySpend reports whether the last of an event's calls may have spent an attempt.
@@ -327,7 +351,8 @@ func (l *ledger) checkDue() string {
 			case before.throttled():
 				wait = min(before.reply.wait, simMaxHold)
 			}
-			if before.proc != c.proc && before.throttled() || l.gone(before.proc, before.start, before.end+3*time.Second) {
+			atOnce := before.proc != c.proc && c.start < before.end
+			if atOnce || before.proc != c.proc && before.throttled() || l.gone(before.proc, before.start, before.end+3*time.Second) {
 				continue
 			}
 			if c.start-before.end < wait {
@@ -415,7 +440,7 @@ func (l *ledger) checkDuplicates() string {
 				}
 			}
 		}
-		if !l.settledInThisLife(c) {
+		if c.result == cutShort || !l.settledInThisLife(c) {
 			continue
 		}
 		if allowed[c.event]--; allowed[c.event] < 0 {
@@ -446,6 +471,8 @@ func (l *ledger) allow(n int, allowed []int) {
 		window = 8 * time.Second
 	case m.kind != kindKill:
 		return
+	case slices.ContainsFunc(l.marks[:n], func(d happening) bool { return d.proc != m.proc && d.at > m.at-5*time.Second }):
+		window = joining
 	}
 	if m.kind == kindStart || m.kind == kindDisturbed {
 		return
@@ -460,6 +487,10 @@ func (l *ledger) allow(n int, allowed []int) {
 		allowed[i]++
 	}
 }
+
+// joining is how long the client commits nothing while workers come or go: it
+// waits for the answer to its join, and that for the others' next heartbeats.
+const joining = 1100 * time.Millisecond
 
 // joinTimeout is how long a client waits for the answer to its join, in which it
 // commits nothing: its rebalance time-out, and 10 s.

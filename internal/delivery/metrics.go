@@ -60,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer, counters *kafka.Counters) *Metrics {
 		duration:   histogram("holdfast_delivery_attempt_duration_seconds", "Duration of a call of the sink.", prometheus.DefBuckets, "sink"),
 		endToEnd: histogram("holdfast_end_to_end_seconds", "Age of a record when it was delivered.",
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}, "sink"),
-		scheduled: counter("holdfast_retry_scheduled_total", "Records moved to a retry tier.", "sink", "tier"),
+		scheduled: counter("holdfast_retry_scheduled_total", "Records moved to a retry tier after a failure.", "sink", "tier"),
 		lateness: histogram("holdfast_retry_lateness_seconds", "How long after its due time a record was sent.",
 			[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "sink", "tier"),
 		dead:       counter("holdfast_dlq_records_total", "Records moved to the dead-letter topic.", "sink", "reason"),

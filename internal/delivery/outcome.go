@@ -85,7 +85,7 @@ func (s *scheduler) arrive(sh *shard, i id, slot int, offset int64, due time.Tim
 	}
 	s.leave(t)
 	e.set(held)
-	t.at, t.throttles, t.waits, t.begun = due, 0, 0, false
+	t.at, t.throttles, t.waited, t.begun = due, 0, false, false
 	if !s.mayKeep(slot) {
 		s.forget(sh, i)
 	} else {
@@ -112,7 +112,7 @@ func (s *scheduler) putOff(t *task, now time.Time, wait time.Duration) (stays bo
 		s.letters.unasked()
 	}
 	t.gate.giveBack(now)
-	t.waits++
+	t.waited = true
 	t.waitsFor = sinkstate.Throttled
 	at := dueIn(now, wait)
 	stays = t.shard.gone || wait <= atGate || t.slot == slotSource || t.slot == s.layout.letters || s.mayKeep(t.slot)

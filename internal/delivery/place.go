@@ -103,7 +103,11 @@ func CheckPlace(ctx context.Context, client *kgo.Client, cfg Config) error {
 // A new sink that is configured so begins at the end of its source; partitions
 // that a source got since are read from their start.
 func (w *Worker) startOffsets(ctx context.Context, at map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	<-w.made
+	select {
+	case <-w.made:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
 	for topic, nums := range at {

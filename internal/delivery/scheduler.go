@@ -25,8 +25,9 @@ type task struct {
 	tenant *tenant // once it may be sent
 	size   int
 	at     time.Time // when it was due; zero for one that might go at once
-	// waits counts throttles and waits for a schema: none of them is an attempt.
-	waits int
+	// waited: something was waited for that is no attempt, such as a throttle, a
+	// schema or credentials.
+	waited bool
 	// throttles in a row that hit this record while others of its scope passed.
 	throttles int
 	attempt   breaker.Attempt

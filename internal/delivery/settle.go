@@ -62,7 +62,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	switch verdict {
 	case holdfast.VerdictPermanent, holdfast.VerdictDrift:
 		if r.held { // the mapping is at fault, not the record
-			t.waits++
+			t.waited = true
 			t.waitsFor = sinkstate.Mapping
 			w.sched.again(t, now.Add(mappingProbe))
 			return
@@ -74,7 +74,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 		w.throttled(ctx, t, err, failure, r)
 	case holdfast.VerdictUnauthorized:
 		w.hold(holdfast.ScopeAccount, t, authPoll, sinkstate.Unauthorized, failure)
-		t.waits++
+		t.waited = true
 		t.waitsFor = sinkstate.Unauthorized
 		w.sched.again(t, now.Add(authPoll))
 	case holdfast.VerdictUnavailable:
@@ -92,7 +92,7 @@ func (w *Worker) putOff(ctx context.Context, t *task, a *sinks.Attempt, err erro
 	errors.As(err, &throttle)
 	keep(t, a)
 	if stays := w.sched.putOff(t, time.Now(), throttle.Wait); !stays {
-		w.relegate(ctx, t)
+		w.setAside(ctx, t)
 	}
 }
 
@@ -197,7 +197,7 @@ func (w *Worker) throttled(ctx context.Context, t *task, err error, f holdfast.F
 	errors.As(err, &throttle)
 	now := time.Now()
 	t.env.Fail(f, now)
-	t.waits++
+	t.waited = true
 	t.throttles++
 	if !r.others {
 		t.throttles = 1
@@ -257,7 +257,7 @@ func (w *Worker) settleUnopened(ctx context.Context, t *task, err error) {
 		t.env.Fail(failure, time.Now())
 		w.bury(ctx, t)
 	default:
-		t.waits++
+		t.waited = true
 		if w.sched.await(failure, time.Now()) {
 			w.log.Warn("waiting to read", zap.String("topic", t.env.At.Topic), zap.Int32("partition", t.env.At.Partition), zap.Int64("offset", t.env.At.Offset),
 				zap.String("code", failure.Code), zap.Error(failure.Err))

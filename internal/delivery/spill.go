@@ -9,11 +9,12 @@ import (
 	"holdfast.internal/internal/delivery/offsets"
 )
 
-// A record that has not been attempted is moved to a tier for two reasons only:
-// the metadata of commits runs out of room for what is finished behind it, or
-// memory is full of records that may not be sent, and nothing else could be
-// read. It spends no attempt, is due at once, and keeps its place in the order
-// of its key, wherever it lies.
+// A record that did not fail is moved to a tier for three reasons only: the
+// metadata of commits runs out of room for what is finished behind it; memory is
+// full of records that may not be sent, and nothing else could be read; or the
+// limits cut its attempt short, for longer than it may stay ([Worker.putOff]). It
+// spends no attempt, is due when it would have gone, and keeps its place in the
+// order of its key, wherever it lies.
 const (
 	maxMetadata  = offsets.MaxMetadata / 2
 	spillAtOnce  = 256
@@ -32,7 +33,7 @@ func (w *Worker) spill(ctx context.Context) {
 		w.move(ctx, f.task, w.sched.layout.letters)
 	}
 	for _, t := range w.sched.toSpill() {
-		w.relegate(ctx, t)
+		w.setAside(ctx, t)
 	}
 }
 
@@ -182,8 +183,9 @@ func (s *scheduler) unqueueOne(t *task) {
 	}
 }
 
-// relegate moves a record that was not attempted to the first tier, due at once.
-func (w *Worker) relegate(ctx context.Context, t *task) {
+// setAside moves a record that did not fail to the first tier, or keeps it in
+// the later one or the redrive topic where it lies; it is due when it waits for.
+func (w *Worker) setAside(ctx context.Context, t *task) {
 	due := t.at
 	if due.Before(time.Now()) {
 		due = time.Time{}

@@ -93,8 +93,8 @@ func (t *tenant) allowed(now time.Time, scarce []*quota.Bucket) (ok bool, wait t
 	return true, 0
 }
 
-// hold keeps a sink or a tenant from sending until a time. A later time wins; a
-// shorter wait never cuts a longer one.
+// hold keeps a sink, a tenant or an endpoint from being sent to until a time. A
+// later time wins; a shorter wait never cuts a longer one.
 type hold struct {
 	since  time.Time // when it began; one that follows before its end is part of it
 	until  time.Time

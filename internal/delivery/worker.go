@@ -115,9 +115,29 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	if b, ok := deps.Sink.(sinks.Batcher); ok && b.Batch().Events > 1 {
 		w.batcher = b
 	}
-	opts := append([]kgo.Opt{}, deps.Kafka...)
-	opts = append(opts, membership(cfg)...)
-	opts = append(opts,
+	var err error
+	w.aside, err = kgo.NewClient(append(append([]kgo.Opt{}, deps.Kafka...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(largest), kgo.ProducerLinger(0))...)
+	if err != nil {
+		w.endLife()
+		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
+	}
+	client, err := kgo.NewClient(w.options()...)
+	if err != nil {
+		w.aside.Close()
+		w.endLife()
+		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
+	}
+	w.client, w.admin = client, kadm.NewClient(client)
+	close(w.made)
+	return w, nil
+}
+
+// options are those of the client that is the group's member.
+func (w *Worker) options() []kgo.Opt {
+	opts := append([]kgo.Opt{}, w.deps.Kafka...)
+	opts = append(opts, membership(w.cfg)...)
+	return append(opts,
 		kgo.ConsumeTopics(w.sched.layout.names...),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.KeepControlRecords(), // so that what was read is known to the last offset
@@ -130,26 +150,11 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		kgo.OnOffsetsFetched(w.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(w.startOffsets),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(cfg.MaxMessageBytes),
+		kgo.ProducerBatchMaxBytes(w.cfg.MaxMessageBytes),
 		kgo.ProducerLinger(0),
-		kafka.Measured(deps.Metrics.reg, topics.Group(cfg.Sink)),
+		kafka.Measured(w.deps.Metrics.reg, topics.Group(w.cfg.Sink)),
 		kgo.WithHooks(&w.sched.fence),
 	)
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		w.endLife()
-		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
-	}
-	w.aside, err = kgo.NewClient(append(append([]kgo.Opt{}, deps.Kafka...),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(largest), kgo.ProducerLinger(0))...)
-	if err != nil {
-		client.Close()
-		w.endLife()
-		return nil, fmt.Errorf("sink %s: kafka client: %w", cfg.Sink, err)
-	}
-	w.client, w.admin = client, kadm.NewClient(client)
-	close(w.made)
-	return w, nil
 }
 
 // membership are the options of the group. The broker's range assignor keeps the

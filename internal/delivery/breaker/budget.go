@@ -1,11 +1,7 @@
 package breaker
 
-const (
-	// DefaultBudget is how many records a mapping may have refused in a burst.
-	DefaultBudget = 1000
-	// perDelivery is how many deliveries give one back.
-	perDelivery = 10
-)
+// perDelivery is how many deliveries give one record back.
+const perDelivery = 10
 
 // Budget bounds how fast a mapping may pour records into the dead-letter
 // topic: a bad deploy runs it empty, a few bad records among good ones never
@@ -13,12 +9,8 @@ const (
 // not safe for concurrent use.
 type Budget struct{ size, left, delivered int }
 
-// NewBudget returns a full budget of so many records, DefaultBudget if size is
-// not positive.
-func NewBudget(size int) *Budget {
-	size = orDefault(size, DefaultBudget)
-	return &Budget{size: size, left: size}
-}
+// NewBudget returns a full budget of so many records.
+func NewBudget(size int) *Budget { return &Budget{size: size, left: size} }
 
 // Take spends one record. false: the budget is empty, nothing was taken, and
 // the mapping is to be held.

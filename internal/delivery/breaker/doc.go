@@ -9,7 +9,7 @@
 //	+--------+ ---------------------------------> +------+
 //	| closed |                                    | open | nothing is allowed
 //	+--------+ <--- ramp over      - - - - - - -> +------+ until the probe time
-//	    ^         :               : half of the     |  ^
+//	    ^         :               : too much of the |  ^
 //	    |         :               : ramp failed     |  | systemic: twice the hold,
 //	    |  closed, ramp: 1, 2, 4 … in flight        |  | 30 s at most
 //	    |         ^                                 v  |
@@ -29,7 +29,7 @@
 // ramp: 1, 2, 4 attempts in flight, twice as many after each full round of
 // answers, until the sink's concurrency. Inside the ramp the share counts from
 // the probe on, without a least number: the first attempt after the probe opens
-// the breaker again if it fails, and so does half of them later. (Were any
+// the breaker again if it fails, and so does the share later. (Were any
 // failure enough, a vendor that fails one request in five could not be used
 // again after an outage: no ramp to 64 would pass.) Only a ramp that was
 // passed takes the hold back to its first length, so that a destination which

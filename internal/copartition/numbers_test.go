@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Numbers returns, in order, the numbers of an assignment that are there of all
+// wholeAndPart returns, in order, the numbers of an assignment that are there of all
 // the topics, and those that are there of some only. The balancer never gives
 // part of a number of the topics a member asked for; but a broker gives a
 // static member that comes back with more topics its share as it was.
-func Numbers(assigned map[string][]int32, topics ...string) (whole, part []int32) {
+func wholeAndPart(assigned map[string][]int32, topics ...string) (whole, part []int32) {
 	count := map[int32]int{}
 	for _, topic := range topics {
 		for _, p := range assigned[topic] {
