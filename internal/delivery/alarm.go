@@ -44,7 +44,7 @@ func (s *scheduler) expire(now time.Time) time.Duration {
 	defer s.hush()
 	for _, sh := range s.shards {
 		for len(sh.due) > 0 && !sh.gone {
-			if len(s.refetch) >= maxRefetch { // the rest keeps its place until these were read
+			if len(sh.refetch) >= maxRefetch { // the rest keeps its place until these were read
 				s.alarmAt(now.Add(refetchPause))
 				break
 			}

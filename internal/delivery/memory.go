@@ -10,7 +10,7 @@ const (
 	maxHeldRecords = 8192
 	maxHeldBytes   = 48 << 20
 	maxKeptBytes   = 16 << 20 // of records that wait in a tier; beyond, they are read again
-	maxRefetch     = 4096     // records that are to be read again
+	maxRefetch     = 4096     // records of a shard that are to be read again
 	refetchPause   = 20 * time.Millisecond
 )
 

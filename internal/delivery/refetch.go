@@ -1,9 +1,20 @@
 package delivery
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
 
-// refetchBatch is how many records are asked for at once.
-const refetchBatch = 512
+	"holdfast.internal"
+)
+
+const (
+	// refetchBatch is how many records are asked for at once.
+	refetchBatch = 512
+	// refetchTurn is how many times in a row a shard is asked first: what lies
+	// side by side in a tier is read at once.
+	refetchTurn = maxRefetch / refetchBatch
+)
 
 // wish is one record to be read again: where it lies.
 type wish struct {
@@ -11,27 +22,39 @@ type wish struct {
 	offset int64
 }
 
-// wishes takes what is to be read next, by topic and partition.
-func (s *scheduler) wishes(limit int) map[string]map[int32][]wish {
+// wishes takes what is to be read next of partitions that may be asked, of one
+// shard after the other; each is the first for a while.
+func (s *scheduler) wishes(limit int, mayAsk map[holdfast.Coordinates]bool) map[holdfast.Coordinates][]wish {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[string]map[int32][]wish{}
-	n, picked := 0, 0
-	for ; n < len(s.refetch) && picked < limit; n++ {
-		w := s.refetch[n]
-		if w.shard.gone || w.shard.index.at(w.id).state() != wanted {
-			continue
+	out := map[holdfast.Coordinates][]wish{}
+	nums := slices.Sorted(maps.Keys(s.shards))
+	s.rereads++
+	for i, n := 0, 0; i < len(nums) && n < limit; i++ {
+		sh := s.shards[nums[(i+s.rereads/refetchTurn)%len(nums)]]
+		stays := sh.refetch[:0]
+		for _, i := range sh.refetch {
+			e := sh.index.at(i)
+			at := holdfast.Coordinates{Topic: s.layout.names[e.slot()], Partition: sh.num}
+			switch {
+			case e.state() != wanted:
+			case n == limit || !mayAsk[at]:
+				stays = append(stays, i)
+			default:
+				out[at] = append(out[at], wish{want{sh, i}, e.offset()})
+				n++
+			}
 		}
-		picked++
-		e := w.shard.index.at(w.id)
-		topic := s.layout.names[e.slot()]
-		if out[topic] == nil {
-			out[topic] = map[int32][]wish{}
-		}
-		out[topic][w.shard.num] = append(out[topic][w.shard.num], wish{w, e.offset()})
+		sh.refetch = stays
 	}
-	s.refetch = s.refetch[:copy(s.refetch, s.refetch[n:])]
 	return out
+}
+
+// numbers are the partition numbers that are this worker's.
+func (s *scheduler) numbers() []int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.shards))
 }
 
 // fetched brings a record that was read again to its entry, which may have
@@ -60,7 +83,7 @@ func (s *scheduler) missing(list []wish) {
 	defer s.mu.Unlock()
 	for _, w := range list {
 		if !w.shard.gone && w.shard.index.at(w.id).state() == wanted {
-			s.refetch = append(s.refetch, w.want)
+			w.shard.refetch = append(w.shard.refetch, w.id)
 		}
 	}
 }

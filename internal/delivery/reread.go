@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ func (w *Worker) refetchLoop(ctx context.Context) {
 	defer readers.Wait()
 	for {
 		room := w.sched.roomToFetch()
-		byLeader, put := r.byLeader(w.sched.wishes(room), time.Now())
+		byLeader := r.byLeader(room)
 		for leader, jobs := range byLeader {
 			r.busy[leader] = true
 			readers.Go(func() {
@@ -67,7 +68,10 @@ func (w *Worker) refetchLoop(ctx context.Context) {
 			})
 		}
 		pause := refetchWait(room)
-		if put {
+		switch {
+		case len(byLeader) > 0: // there may be more, of others
+			pause = 0
+		case len(r.busy)+len(r.resting) > 0: // or of those, once they may be asked
 			pause = refetchPause
 		}
 		select {
@@ -88,27 +92,28 @@ func refetchWait(room int) time.Duration {
 	return time.Minute
 }
 
-// byLeader orders wishes by the broker that has their partition. It puts back
-// those of brokers that are busy and of partitions that rest.
-func (r *rereader) byLeader(wishes map[string]map[int32][]wish, now time.Time) (jobs map[int32]rereading, put bool) {
-	jobs = map[int32]rereading{}
-	for topic, parts := range wishes {
-		for num, list := range parts {
+// byLeader takes what is to be read next by the broker that has it, of those
+// that are not busy and without partitions that rest.
+func (r *rereader) byLeader(room int) map[int32]rereading {
+	now := time.Now()
+	maps.DeleteFunc(r.resting, func(_ holdfast.Coordinates, until time.Time) bool { return !until.After(now) })
+	leaders, mayAsk := map[holdfast.Coordinates]int32{}, map[holdfast.Coordinates]bool{}
+	for _, topic := range r.sched.layout.names {
+		for _, num := range r.sched.numbers() {
 			at := holdfast.Coordinates{Topic: topic, Partition: num}
-			leader := r.leader(topic, num)
-			if r.busy[leader] || r.resting[at].After(now) {
-				r.sched.missing(list)
-				put = true
-				continue
-			}
-			delete(r.resting, at)
-			if jobs[leader] == nil {
-				jobs[leader] = rereading{}
-			}
-			jobs[leader][at] = list
+			_, rests := r.resting[at]
+			leaders[at] = r.leader(topic, num)
+			mayAsk[at] = !rests && !r.busy[leaders[at]]
 		}
 	}
-	return jobs, put
+	jobs := map[int32]rereading{}
+	for at, list := range r.sched.wishes(room, mayAsk) {
+		if jobs[leaders[at]] == nil {
+			jobs[leaders[at]] = rereading{}
+		}
+		jobs[leaders[at]][at] = list
+	}
+	return jobs
 }
 
 // leader is the broker that has a partition, -1 where that is not known.

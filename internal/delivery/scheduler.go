@@ -64,7 +64,7 @@ type scheduler struct {
 	tenants map[string]*tenant
 	turns   []*tenant // those with records to send, in turn
 	turn    int
-	refetch []want    // what may be sent and is not in memory
+	rereads int       // how often was asked what is to be read again
 	hold    hold      // of the whole sink
 	deaf    time.Time // others' throttles are not heeded before
 	letters budget
@@ -148,13 +148,13 @@ func (s *scheduler) consider(sh *shard, i id) {
 		s.enqueue(t)
 		return
 	}
-	if len(s.refetch) >= maxRefetch { // it has its turn when these were read
+	if len(sh.refetch) >= maxRefetch { // it has its turn when these were read
 		sh.wait(i, e.due)
 		s.alarmAt(time.Now().Add(refetchPause))
 		return
 	}
 	e.set(wanted)
-	s.refetch = append(s.refetch, want{sh, i})
+	sh.refetch = append(sh.refetch, i)
 	poke(s.fetch)
 }
 

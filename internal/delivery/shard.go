@@ -19,6 +19,9 @@ type shard struct {
 	index index
 	tasks tasks // the outstanding records that are in memory
 	due   dueHeap
+	// refetch is what may be sent and is not in memory, maxRefetch at most, so
+	// that no shard takes the room of others.
+	refetch []id
 
 	// open is set once the tiers were read up to where they ended at the
 	// assignment. Before that nobody knows which records come first.

@@ -102,7 +102,7 @@ func (s *scheduler) obstacles(sh *shard, p *part, limit int) []*task {
 	})
 	if first != none {
 		sh.index.at(first).set(wanted)
-		s.refetch = append(s.refetch, want{sh, first})
+		sh.refetch = append(sh.refetch, first)
 		poke(s.fetch)
 	}
 	return nil
