@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast.internal/internal/disposition"
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 )
 
@@ -86,6 +87,7 @@ type happening struct {
 	at      time.Duration
 	pending bool // a fault of the brokers waited to happen
 	calls   int  // begun before it
+	joins   bool // the worker waited for the answer to its join
 }
 
 // Kinds of marks.
@@ -110,7 +112,17 @@ func (l *ledger) redriven(event int, at time.Duration) bool {
 }
 
 func (l *ledger) note(kind string, p *proc, at time.Duration, pending bool) {
-	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
+	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls), joins: p.joins()})
+}
+
+// joins reports whether a process waits for the answer to its join: its right to
+// send ends later than a session from now.
+func (p *proc) joins() bool {
+	if p == nil {
+		return false
+	}
+	until := p.worker.sched.fence.until.Load()
+	return until != nil && time.Until(*until) > kafka.Session
 }
 
 // begin notes a call and says how the vendor answers it.
@@ -471,7 +483,7 @@ func (l *ledger) allow(n int, allowed []int) {
 		window = 8 * time.Second
 	case m.kind != kindKill:
 		return
-	case slices.ContainsFunc(l.marks[:n], func(d happening) bool { return d.proc != m.proc && d.at > m.at-5*time.Second }):
+	case m.joins:
 		window = joining
 	}
 	if m.kind == kindStart || m.kind == kindDisturbed {
@@ -488,8 +500,8 @@ func (l *ledger) allow(n int, allowed []int) {
 	}
 }
 
-// joining is how long the client commits nothing while workers come or go: it
-// waits for the answer to its join, and that for the others' next heartbeats.
+// joining is how long a client that waits for the answer to its join has
+// committed nothing: the answer waits for the others' next heartbeats.
 const joining = 1100 * time.Millisecond
 
 // joinTimeout is how long a client waits for the answer to its join, in which it

@@ -98,8 +98,9 @@ func (r *rereader) byLeader(room int) map[int32]rereading {
 	now := time.Now()
 	maps.DeleteFunc(r.resting, func(_ holdfast.Coordinates, until time.Time) bool { return !until.After(now) })
 	leaders, mayAsk := map[holdfast.Coordinates]int32{}, map[holdfast.Coordinates]bool{}
+	nums := r.sched.numbers()
 	for _, topic := range r.sched.layout.names {
-		for _, num := range r.sched.numbers() {
+		for _, num := range nums {
 			at := holdfast.Coordinates{Topic: topic, Partition: num}
 			_, rests := r.resting[at]
 			leaders[at] = r.leader(topic, num)

@@ -22,8 +22,9 @@ const (
 )
 
 // Report writes what stand says, until ctx ends: within a second of a change, a
-// tenth of one if a vendor asks for it, and from time to time. Nothing waits for it: what cannot be written is
-// written later. At the end it takes back what it said, but for a [Throttle].
+// tenth of one if a vendor asks for it, and from time to time. Nothing waits for
+// it: what cannot be written is written later. At the end it takes back what it
+// said, but for a [Throttle].
 func Report(ctx context.Context, client *kgo.Client, log *zap.Logger, stand func() State) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
