@@ -53,39 +53,52 @@ func TestOneNameTwoWorkers(t *testing.T) {
 }
 
 // TestAGhostOfTheName: who had the name for a moment does not end the one that
-// lives, nor does a broker that refuses it once.
+// lives.
 func TestAGhostOfTheName(t *testing.T) {
 	t.Parallel()
-	refuse := func(key kmsg.Key) func(*world) {
-		return func(w *world) {
-			w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, TopLevel: true, Err: kerr.FencedInstanceID, Count: 1})
+	inWorld(t, Config{Instance: "a"}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+		worker, stop := w.start()
+		defer stop()
+		<-worker.Ready()
+		ghost := w.make()
+		ctx, vanish := context.WithTimeout(w.t.Context(), 500*time.Millisecond)
+		defer vanish()
+		if err := ghost.Run(ctx); err != nil {
+			w.t.Error(err)
 		}
-	}
-	for name, haunt := range map[string]func(*world){
-		"a process that came and went": func(w *world) {
-			ghost := w.make()
-			ctx, stop := context.WithTimeout(w.t.Context(), 500*time.Millisecond)
-			defer stop()
-			if err := ghost.Run(ctx); err != nil {
-				w.t.Error(err)
-			}
-		},
-		"a join": refuse(kmsg.JoinGroup), "a sync": refuse(kmsg.SyncGroup), "a heartbeat": refuse(kmsg.Heartbeat),
-	} {
+		if worker.Trouble() == "" {
+			w.t.Error("the ghost took nothing")
+		}
+		w.sendsOn(worker)
+	})
+}
+
+// TestANameThatIsRefusedOnce is asked for again, whatever asked for it.
+func TestANameThatIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]kmsg.Key{"join": kmsg.JoinGroup, "sync": kmsg.SyncGroup, "heartbeat": kmsg.Heartbeat} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, Config{Instance: "a"}, func(*sinks.Attempt, int) error { return nil }, func(w *world) {
+				refusal := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, TopLevel: true, Err: kerr.FencedInstanceID, Count: 1})
 				worker, stop := w.start()
 				defer stop()
-				<-worker.Ready()
-				haunt(w)
-				w.produce(20)
-				time.Sleep(30 * time.Second) //nolint:forbidigo // virtual time
-				if n := w.delivered(); n != 20 || worker.Trouble() != "" {
-					w.t.Errorf("%d of 20 delivered, trouble %q", n, worker.Trouble())
+				w.sendsOn(worker)
+				if refusal.Hits() != 1 {
+					w.t.Errorf("refused %d times", refusal.Hits())
 				}
 			})
 		})
+	}
+}
+
+// sendsOn waits until a worker has its name back, and delivers under it.
+func (w *world) sendsOn(worker *Worker) {
+	w.t.Helper()
+	w.produce(20)
+	time.Sleep(30 * time.Second) //nolint:forbidigo // virtual time
+	if n := w.delivered(); n != 20 || worker.Trouble() != "" {
+		w.t.Errorf("%d of 20 delivered, trouble %q", n, worker.Trouble())
 	}
 }
 
