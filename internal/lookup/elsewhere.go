@@ -35,29 +35,24 @@ func (s *search) elsewhere(ctx context.Context) error {
 	if !s.origin.IsZero() || s.query == "" {
 		return nil
 	}
-	event, partial, err := s.answered(ctx)
-	switch {
-	case err != nil:
+	if err := s.answered(ctx); err != nil || len(s.named) > 0 || len(s.query) < LeastText {
 		return err
-	case event != "":
-		s.named[event] = true
-		return nil
-	case len(s.query) >= LeastText:
-		s.text = avroText(s.query)
-	default:
-		return nil
 	}
-	err = s.read(ctx)
-	s.partial = cmp.Or(s.partial, partial)
-	return err
+	s.text = avroText(s.query)
+	return s.read(ctx)
 }
 
-// answered returns the id of the event of whose object or request the vendor's
-// id is the query; "" for none.
-func (s *search) answered(ctx context.Context) (event, partial string, err error) {
+// answered names the events of whose object or request the vendor's id is the
+// query. Of one id there may be many: a batch is one request, and two accounts
+// of a vendor may number their objects alike.
+func (s *search) answered(ctx context.Context) error {
 	extents, err := scan.MeasureExisting(ctx, s.lookup.admin(), topics.Receipts)
 	if err != nil || len(extents) == 0 {
-		return "", "", err
+		return err
+	}
+	sinks := map[string]bool{}
+	for _, t := range s.lookup.Targets {
+		sinks[t.Name] = !t.Processor
 	}
 	ranges := scan.Ranges{}
 	ranges.Merge(scan.Ranges(extents)) // without empty ones
@@ -68,11 +63,14 @@ func (s *search) answered(ctx context.Context) (event, partial string, err error
 		}
 		var receipt record.Receipt
 		if json.Unmarshal(r.Value, &receipt) == nil && (receipt.ObjectID == s.query || receipt.RequestID == s.query) {
-			_, event, _ = strings.Cut(string(r.Key), "/")
+			if sink, event, _ := strings.Cut(string(r.Key), "/"); sinks[sink] {
+				s.named[event] = true
+			}
 		}
 		return nil
 	})
-	return event, result.Partial, err
+	s.partial = cmp.Or(s.partial, result.Partial)
+	return err
 }
 
 // avroText is how Avro writes a string: its length, and its bytes. So a text is

@@ -259,16 +259,31 @@ func TestFindKnowsWhatPeopleSee(t *testing.T) {
 		{Key: record.HeaderEventID, Value: []byte("crm/inv/152")},
 	}})
 	b.write(&kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte("cus_2"), Value: []byte(text("2026-0001521"))})
-	receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_00000152", RequestID: "req_152"}, Attempts: 1, At: time.Now().Add(time.Second)})
-	b.must(err)
-	key := record.ReceiptKey(b.sink.Name, "crm/inv/152")
 	about, err := kadm.NewClient(b.look.Client).ListTopics(b.ctx, topics.Receipts)
 	b.must(err)
-	p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
-	b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
+	answered := func(sink, event string) {
+		t.Helper()
+		receipt, err := json.Marshal(record.Receipt{VendorIDs: record.VendorIDs{ObjectID: "in_00000152", RequestID: "req_152"}, Attempts: 1, At: time.Now().Add(time.Second)})
+		b.must(err)
+		key := record.ReceiptKey(sink, event)
+		p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, len(about[topics.Receipts].Partitions))
+		b.write(&kgo.Record{Topic: topics.Receipts, Partition: int32(p), Key: key, Value: receipt})
+	}
+	answered(b.sink.Name, "crm/inv/152")
+	for i := range 8 { // another's, whose vendor numbers its objects alike
+		answered("sandbox-"+b.sink.Name, "crm/inv/"+strconv.Itoa(i))
+	}
 	for _, query := range []string{"in_00000152", "req_152", "2026-000152"} {
 		if m := b.one(query); m.Origin != at.String() || m.State != lookup.Delivered || m.VendorIDs == nil {
 			t.Errorf("%s: %+v", query, m)
+		}
+	}
+	// A batch is one request, and makes one object.
+	b.write(&kgo.Record{Topic: b.sink.Source, Partition: 0, Headers: []kgo.RecordHeader{{Key: record.HeaderEventID, Value: []byte("crm/inv/153")}}})
+	answered(b.sink.Name, "crm/inv/153")
+	for _, query := range []string{"in_00000152", "req_152"} {
+		if matches := b.find(query); len(matches) != 2 {
+			t.Errorf("%s: two of one request: %+v", query, matches)
 		}
 	}
 	// What the processor read has the text, what it made of it has not.
