@@ -135,7 +135,7 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 	last := w.sched.revoke(wait, gone)
 	w.commits <- struct{}{}
 	defer func() { <-w.commits }()
-	w.commitLast(ctx, revokeCommit, last)
+	w.commitLast(ctx, revokeCommit, func() commit { return last })
 }
 
 // lost is a revoke after the fact: somebody else may own the partitions

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
+
+	"holdfast.internal/internal/topics"
 )
 
 // Commits are cheap and frequent, because what was settled since the last one
@@ -89,7 +90,7 @@ func (w *Worker) commitLoop(ctx context.Context) {
 func (w *Worker) commit(ctx context.Context, timeout time.Duration) {
 	w.commits <- struct{}{}
 	defer func() { <-w.commits }()
-	_ = w.commitNow(ctx, timeout, w.sched.toCommit()) // logged, and the next one covers it
+	_ = w.commitNow(ctx, timeout, w.sched.toCommit) // logged, and the next one covers it
 }
 
 // lastPause is between the tries of a last commit.
@@ -97,71 +98,81 @@ const lastPause = 50 * time.Millisecond
 
 // commitLast commits what nobody will cover later, so it is tried again while
 // the group lets us: what it misses is sent again by the next owner.
-func (w *Worker) commitLast(ctx context.Context, timeout time.Duration, c commit) {
+func (w *Worker) commitLast(ctx context.Context, timeout time.Duration, what func() commit) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
-		err := w.commitNow(ctx, commitTimeout, c)
-		passes := kerr.IsRetriable(err) || errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.StaleMemberEpoch)
-		if err == nil || !passes || sleep(ctx, lastPause) != nil {
+		err := w.commitNow(ctx, commitTimeout, what)
+		if err == nil || !kerr.IsRetriable(err) && !regrouping(err) || sleep(ctx, lastPause) != nil {
 			return
 		}
 	}
 }
 
-// commitNow commits. An error is logged and counted, never fatal: the next
-// commit of the partition covers it.
-func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, c commit) error {
+// regrouping reports whether a commit is refused because the group is between
+// two assignments: the member knows the next one in a moment.
+func regrouping(err error) bool {
+	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.StaleMemberEpoch)
+}
+
+// commitNow commits what is asked for. An error is logged and counted, never
+// fatal: the next commit of the partition covers it.
+//
+// The request is its own, for the client's commits wait while the group joins:
+// for a second as a rule, for a session where a member is frozen, and all that
+// is settled meanwhile would be sent again after a kill. The brokers take a
+// member's commits until all have joined. Its generation is read first: they
+// refuse what this worker loses after that.
+func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func() commit) error {
+	member, generation := w.client.GroupMetadata()
+	c := what()
 	if len(c) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	heads := make(map[string]map[int32]kgo.EpochOffset, len(c))
-	for topic, parts := range c {
-		heads[topic] = make(map[int32]kgo.EpochOffset, len(parts))
-		for num, m := range parts {
-			heads[topic][num] = kgo.EpochOffset{Epoch: -1, Offset: m.offset}
-		}
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.MemberID, req.Generation = topics.Group(w.cfg.Sink), member, generation
+	if w.cfg.Instance != "" {
+		req.InstanceID = &w.cfg.Instance
 	}
-	withMetadata := kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		for i := range req.Topics {
-			for j := range req.Topics[i].Partitions {
-				p := &req.Topics[i].Partitions[j]
-				p.Metadata = new(c[req.Topics[i].Topic][p.Partition].metadata)
-			}
+	for topic, parts := range c {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = topic, w.growing.id(topic)
+		for num, m := range parts {
+			p := kmsg.NewOffsetCommitRequestTopicPartition()
+			p.Partition, p.Offset, p.Metadata = num, m.offset, &m.metadata
+			t.Partitions = append(t.Partitions, p)
 		}
-		return nil
-	})
-	var failed error
-	w.client.CommitOffsetsSync(withMetadata, heads, commitCallback(&failed))
-	if failed == nil {
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, w.client)
+	if err == nil {
+		err = firstError(resp)
+	}
+	if err == nil {
 		w.sched.placed(c)
 		return nil
 	}
 	w.sched.uncommitted(c)
 	w.meters.commitErrors.Inc()
-	if ctx.Err() == nil || !errors.Is(failed, context.Canceled) {
-		w.log.Warn("commit refused; the next one covers it", zap.Error(failed))
+	switch {
+	case regrouping(err):
+		w.log.Debug("commit refused while the group rebalances; the next one covers it", zap.Error(err))
+	case ctx.Err() == nil || !errors.Is(err, context.Canceled):
+		w.log.Warn("commit refused; the next one covers it", zap.Error(err))
 	}
-	return failed
+	return err
 }
 
-// commitCallback keeps the first thing that went wrong with a commit, whether
-// as a whole or for one partition.
-func commitCallback(failed *error) func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
-	return func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-		if err != nil {
-			*failed = err
-			return
-		}
-		for _, topic := range resp.Topics {
-			for _, p := range topic.Partitions {
-				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					*failed = err
-					return
-				}
+// firstError is the first thing that a broker refused of a commit.
+func firstError(resp *kmsg.OffsetCommitResponse) error {
+	for _, topic := range resp.Topics {
+		for _, p := range topic.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
 			}
 		}
 	}
+	return nil
 }

@@ -38,8 +38,8 @@ type growing struct {
 	look chan struct{} // partitions were assigned that nobody has counted
 
 	mu      sync.Mutex
-	known   int32 // partitions of the source, when all was as it should be
-	ids     map[string]kadm.TopicID
+	known   int32                   // partitions of the source, when all was as it should be
+	ids     map[string]kadm.TopicID // as met first, before anything was read
 	trouble string
 	told    time.Time
 	stage   growth.Stage // that was logged last
@@ -301,6 +301,14 @@ func (g *growing) gone(have kadm.TopicDetails, names []string) string {
 		}
 	}
 	return ""
+}
+
+// id is the topic that was read from, whatever has its name by now: newer
+// brokers know topics by nothing else. Older ones have no ids.
+func (g *growing) id(topic string) kadm.TopicID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ids[topic]
 }
 
 // refuse notes why the sink is not ready, and says so once a minute.

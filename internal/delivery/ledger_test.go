@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"holdfast.internal/internal/disposition"
-	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/record"
 )
 
@@ -87,7 +86,6 @@ type happening struct {
 	at      time.Duration
 	pending bool // a fault of the brokers waited to happen
 	calls   int  // begun before it
-	joins   bool // the worker waited for the answer to its join
 }
 
 // Kinds of marks.
@@ -112,17 +110,7 @@ func (l *ledger) redriven(event int, at time.Duration) bool {
 }
 
 func (l *ledger) note(kind string, p *proc, at time.Duration, pending bool) {
-	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls), joins: p.joins()})
-}
-
-// joins reports whether a process waits for the answer to its join: its right to
-// send ends later than a session from now.
-func (p *proc) joins() bool {
-	if p == nil {
-		return false
-	}
-	until := p.worker.sched.fence.until.Load()
-	return until != nil && time.Until(*until) > kafka.Session
+	l.marks = append(l.marks, happening{kind: kind, proc: p, at: at, pending: pending, calls: len(l.calls)})
 }
 
 // begin notes a call and says how the vendor answers it.
@@ -477,14 +465,10 @@ func (l *ledger) allow(n int, allowed []int) {
 	window := 100 * time.Millisecond
 	disturbed := func(d happening) bool { return d.kind == kindDisturbed && d.at > m.at-5*time.Second }
 	switch {
-	case l.deserted(m.at):
-		window = joinTimeout
 	case m.pending || slices.ContainsFunc(l.marks[:n], disturbed):
 		window = 8 * time.Second
 	case m.kind != kindKill:
 		return
-	case m.joins:
-		window = joining
 	}
 	if m.kind == kindStart || m.kind == kindDisturbed {
 		return
@@ -500,12 +484,8 @@ func (l *ledger) allow(n int, allowed []int) {
 	}
 }
 
-// joining is how long a client that waits for the answer to its join has
-// committed nothing: the answer waits for the others' next heartbeats.
-const joining = 1100 * time.Millisecond
-
-// joinTimeout is how long a client waits for the answer to its join, in which it
-// commits nothing: its rebalance time-out, and 10 s.
+// joinTimeout is how long a client waits for the answer to its join: its
+// rebalance time-out, and 10 s.
 const joinTimeout = 42 * time.Second
 
 // deserted reports whether somebody may wait for the answer to a join that does

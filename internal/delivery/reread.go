@@ -204,8 +204,6 @@ func (w *Worker) withAlsoDue(list []wish, got []*kgo.Record) []wish {
 
 func byOffset(a, b wish) int { return cmp.Compare(a.offset, b.offset) }
 
-var errNoTopicID = errors.New("the topic's id is not known")
-
 // fetchAt reads records from an offset on.
 func (w *Worker) fetchAt(ctx context.Context, topic string, num int32, offset int64) ([]*kgo.Record, error) {
 	raw, err := w.fetchRaw(ctx, topic, num, offset)
@@ -229,10 +227,6 @@ func (w *Worker) fetchAt(ctx context.Context, topic string, num int32, offset in
 func (w *Worker) fetchRaw(ctx context.Context, topic string, num int32, offset int64) (*kmsg.FetchResponseTopicPartition, error) {
 	ctx, cancel := context.WithTimeout(ctx, refetchTimeout)
 	defer cancel()
-	topicID, ok := w.topicID(ctx, topic)
-	if !ok {
-		return nil, fmt.Errorf("fetch %s: %w", topic, errNoTopicID)
-	}
 	leader := w.leader(topic, num)
 	if leader < 0 {
 		return nil, fmt.Errorf("leader of %s-%d: %w", topic, num, kerr.LeaderNotAvailable)
@@ -241,7 +235,7 @@ func (w *Worker) fetchRaw(ctx context.Context, topic string, num int32, offset i
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 0, 1, refetchBytes
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = topic, topicID
+	t.Topic, t.TopicID = topic, w.growing.id(topic)
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = num, offset, refetchBytes
 	t.Partitions = append(t.Partitions, p)
@@ -260,22 +254,4 @@ func (w *Worker) fetchRaw(ctx context.Context, topic string, num int32, offset i
 		}
 	}
 	return nil, nil //nolint:nilnil // nothing there is no error
-}
-
-// topicID asks for the id of a topic once; newer brokers know it by nothing else.
-func (w *Worker) topicID(ctx context.Context, topic string) ([16]byte, bool) {
-	w.idsMu.Lock()
-	id, ok := w.ids[topic]
-	w.idsMu.Unlock()
-	if ok {
-		return id, true
-	}
-	found, err := w.admin.ListTopics(ctx, topic)
-	if err != nil || found[topic].Err != nil {
-		return id, false
-	}
-	w.idsMu.Lock()
-	defer w.idsMu.Unlock()
-	w.ids[topic] = found[topic].ID
-	return w.ids[topic], true
 }

@@ -84,8 +84,6 @@ type Worker struct {
 	measure    chan struct{} // partitions were assigned whose ends are not known
 	growing    growing
 	rival      rival
-	idsMu      sync.Mutex
-	ids        map[string][16]byte // of topics
 	stepping   steppers
 	ready      chan struct{}
 	once       sync.Once
@@ -104,7 +102,6 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		commits:  make(chan struct{}, 1),
 		measure:  make(chan struct{}, 1),
 		growing:  growing{look: make(chan struct{}, 1)},
-		ids:      make(map[string][16]byte),
 		ready:    make(chan struct{}),
 		made:     make(chan struct{}),
 		oversize: make(chan struct{}, 1),
@@ -189,7 +186,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		slots.Go(w.work)
 	}
 	helpers.Go(func() { w.timers(background) })
-	helpers.Go(func() { w.commitLoop(background) })
 	helpers.Go(func() { w.refetchLoop(background) })
 	helpers.Go(func() { w.measureLoop(background) })
 	helpers.Go(func() { w.resumeLoop(background) })
@@ -203,7 +199,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopOnEnd()
 
 	var ended error
-	if w.learnGrowth(ctx) {
+	if w.learnGrowth(ctx) { // and under which ids to commit
+		helpers.Go(func() { w.commitLoop(background) })
 		ended = w.poll(ctx)
 	}
 
@@ -215,7 +212,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopBackground()
 	helpers.Wait()
 	w.commits <- struct{}{}
-	w.commitLast(context.WithoutCancel(ctx), shutdownTimeout, w.sched.toCommit())
+	w.commitLast(context.WithoutCancel(ctx), shutdownTimeout, w.sched.toCommit)
 	<-w.commits
 	closed := make(chan struct{})
 	go func() {
