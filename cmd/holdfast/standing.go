@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"holdfast.internal/internal/delivery"
 	"holdfast.internal/internal/disposition"
 	"holdfast.internal/internal/sinkstate"
@@ -23,19 +25,22 @@ func (a *app) addStanding(workers map[string]*delivery.Worker) {
 		wg.Wait()
 		return nil
 	}
+	deaf := func(what string) func(error) {
+		return func(err error) { a.log.Error(what, zap.Error(err)) }
+	}
 	listen := func(ctx context.Context) error {
 		return disposition.FollowResumes(ctx, a.conn.opts, func(sink string, r disposition.Resume) {
 			if w := workers[sink]; w != nil {
 				w.Resume(r.By, r.Reason, r.Throttled)
 			}
-		})
+		}, deaf("sink resume is not heard"))
 	}
 	heed := func(ctx context.Context) error {
 		return sinkstate.Follow(ctx, a.conn.opts, func(s sinkstate.State, t sinkstate.Throttle) {
 			if w := workers[s.Sink]; w != nil {
 				w.Heed(t, s.Worker)
 			}
-		})
+		}, deaf("what vendors ask other workers for is not heard"))
 	}
 	a.runners = append(a.runners, runner{name: "states of sinks", run: report}, runner{name: "throttles of sinks", run: heed},
 		runner{name: "sink resume", run: listen})

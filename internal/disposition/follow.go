@@ -11,11 +11,11 @@ import (
 
 // FollowResumes calls each for every [Resume] that is written from now on,
 // until ctx ends: what was said before was said to somebody else. Brokers that
-// are out of reach are waited for.
-func FollowResumes(ctx context.Context, connect []kgo.Opt, each func(sink string, r Resume)) error {
+// are out of reach are waited for; deaf is told where nothing can be heard.
+func FollowResumes(ctx context.Context, connect []kgo.Opt, each func(sink string, r Resume), deaf func(error)) error {
 	return scan.Follow(ctx, connect, topics.Dispositions, func(record *kgo.Record) {
 		if sink, r, ok := ReadResume(record); ok {
 			each(sink, r)
 		}
-	})
+	}, deaf)
 }

@@ -71,7 +71,7 @@ func TestAResumeIsHeardAtOnceAndOnce(t *testing.T) {
 	say("before")
 	heard, done := make(chan string, 100), make(chan error)
 	go func() {
-		done <- disposition.FollowResumes(ctx, connect, func(sink string, _ disposition.Resume) { heard <- sink })
+		done <- disposition.FollowResumes(ctx, connect, func(sink string, _ disposition.Resume) { heard <- sink }, func(err error) { t.Error(err) })
 	}()
 	// Until it listens nobody hears; then each word comes once.
 	listening := ""

@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"go.uber.org/goleak"
 
 	"holdfast.internal/internal/scan"
@@ -204,5 +207,35 @@ func TestBackwardsReadsTheNewestFirst(t *testing.T) {
 	result, err = b.scanner.Backwards(b.ctx, b.extents(t).Whole(), scan.Budget{Records: 4999}, collect(&got))
 	if err != nil || result.Partial == "" || len(got) != 4999 || slices.Min(got) < n-5000 {
 		t.Errorf("with a budget: %d records, %+v, %v", len(got), result, err)
+	}
+}
+
+// TestFollowSaysThatItHearsNothing: whoever may not read a topic would wait for
+// what is never said.
+func TestFollowSaysThatItHearsNothing(t *testing.T) {
+	t.Parallel()
+	may := func(op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "t", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	}
+	for name, rights := range map[string][]kfake.ACL{
+		"no right to read":     {may(kmsg.ACLOperationDescribe)},
+		"no right to describe": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "ana", "secret", rights...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(fake.Close)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			connect := []kgo.Opt{kgo.SeedBrokers(fake.ListenAddrs()...), kgo.SASL(plain.Auth{User: "ana", Pass: "secret"}.AsMechanism())}
+			var said error
+			err = scan.Follow(ctx, connect, "t", func(*kgo.Record) {}, func(err error) { said = err; cancel() })
+			if err != nil || !errors.Is(said, kerr.TopicAuthorizationFailed) {
+				t.Errorf("said %v, %v", said, err)
+			}
+		})
 	}
 }

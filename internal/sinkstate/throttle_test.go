@@ -107,7 +107,7 @@ func TestP5OthersHearOfAThrottle(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, done := make(chan string, 10), make(chan error, 1)
 	go func() {
-		done <- Follow(ctx, scanner.Connect, func(s State, th Throttle) { heard <- s.Worker + " " + th.Endpoint })
+		done <- Follow(ctx, scanner.Connect, func(s State, th Throttle) { heard <- s.Worker + " " + th.Endpoint }, func(err error) { t.Error(err) })
 	}()
 	say := func(s State) {
 		s.Sink, s.Breaker, s.At = "s", Closed, time.Now()
