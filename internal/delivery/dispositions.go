@@ -15,6 +15,7 @@ import (
 
 	"holdfast.internal"
 	"holdfast.internal/internal/disposition"
+	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/scan"
 	"holdfast.internal/internal/topics"
 )
@@ -24,6 +25,9 @@ const (
 	dispositionsRetry = time.Second
 	releaseAtOnce     = 1000
 	strayPoll         = 50 * time.Millisecond
+	// fewDecisions are remembered for as long as the worker runs; with more it is
+	// asked now and then which of them are about letters that are gone.
+	fewDecisions = 10_000
 )
 
 // errPartly reports that brokers did not send all of the dispositions.
@@ -56,8 +60,27 @@ func (w *Worker) followDispositions(ctx context.Context) {
 			return
 		}
 		fetches.EachError(complaints.fetch)
-		w.sched.decide(w.decisions(fetches.Records()))
+		w.decide(ctx, fetches.Records())
 	}
+}
+
+// decide takes decisions in, and forgets those about letters that the group has
+// settled: nobody reads these again.
+func (w *Worker) decide(ctx context.Context, records []*kgo.Record) {
+	if many := w.sched.decide(w.decisions(records)); !many {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
+	defer cancel()
+	done, err := kafka.CommittedOffsets(ctx, w.client, topics.Group(w.cfg.Sink))
+	if err != nil {
+		w.log.Debug("what was decided about letters that are gone is remembered", zap.Error(err))
+	}
+	settled := map[int32]int64{}
+	for num, o := range done[topics.DeadLetters(w.cfg.Sink)] {
+		settled[num] = o.At
+	}
+	w.sched.forgetDecided(settled)
 }
 
 // readDispositions reads what was decided so far, and returns a client that
@@ -69,7 +92,7 @@ func (w *Worker) readDispositions(ctx context.Context) (*kgo.Client, error) {
 	}
 	scanner := scan.Scanner{Connect: w.deps.Kafka}
 	result, err := scanner.Read(ctx, extents.Whole(), scan.Budget{}, func(r *kgo.Record) error {
-		w.sched.decide(w.decisions([]*kgo.Record{r}))
+		w.decide(ctx, []*kgo.Record{r})
 		return nil
 	})
 	if err != nil {

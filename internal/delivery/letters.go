@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"holdfast.internal"
@@ -69,8 +70,9 @@ type decision struct {
 
 // decide takes decisions in and lets go what waits behind the letters that
 // they close. A redriven letter stays until its copy from the redrive topic
-// takes its place: what follows would overtake that one.
-func (s *scheduler) decide(list []decision) {
+// takes its place: what follows would overtake that one. It reports whether it
+// is time to forget some.
+func (s *scheduler) decide(list []decision) (many bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	touched := map[*shard]struct{}{}
@@ -91,6 +93,16 @@ func (s *scheduler) decide(list []decision) {
 	for sh := range touched {
 		s.closeDecided(sh)
 	}
+	return len(s.decided) >= s.manyDecided
+}
+
+// forgetDecided forgets decisions about letters below what is settled, by
+// partition. It is time again when there are twice as many as are left.
+func (s *scheduler) forgetDecided(settled map[int32]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.decided, func(at letterAt, _ disposition.State) bool { return at.offset < settled[at.num] })
+	s.manyDecided = max(fewDecisions, 2*len(s.decided))
 }
 
 // inform notes that all decisions were read that were there at the start.

@@ -334,3 +334,39 @@ func TestShardsStayClosedWhileDispositionsAreUnknown(t *testing.T) {
 		}
 	})
 }
+
+// TestP11WhatWasDecidedIsForgotten of letters that are gone; of the others all
+// is remembered.
+func TestP11WhatWasDecidedIsForgotten(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{Park: true}, refuse("a1"), func(w *world) {
+		worker, stop := w.start()
+		defer stop()
+		w.put("a", "a1")
+		pass(5 * time.Second)
+		w.decide("a1", disposition.Discarded)
+		pass(5 * time.Second)
+		gone := w.letters("a1")[0].At
+		var list []*kgo.Record
+		for i := range fewDecisions {
+			note, err := disposition.Disposition{State: disposition.Discarded, By: "ana", Reason: "INC-1", At: time.Now()}.
+				Record(holdfast.Coordinates{Topic: gone.Topic, Partition: gone.Partition, Offset: gone.Offset + 100 + int64(i)})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			note.Partition = 1
+			list = append(list, note)
+		}
+		if err := w.client.ProduceSync(w.t.Context(), list...).FirstErr(); err != nil {
+			w.t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		s := worker.sched
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, known := s.decided[letterAt{gone.Partition, gone.Offset}]
+		if known || len(s.decided) != fewDecisions {
+			w.t.Errorf("%d decisions are remembered, the one about a letter that is gone too: %v", len(s.decided), known)
+		}
+	})
+}

@@ -77,9 +77,10 @@ type scheduler struct {
 
 	// decided is what closed dead letters of the sink, and informed that all of
 	// it was read that was there at the start; both only where followers park.
-	decided  map[letterAt]disposition.State
-	informed bool
-	released []release // what left the dead-letter topic and nobody else knows of
+	decided     map[letterAt]disposition.State
+	manyDecided int // from how many on some are forgotten
+	informed    bool
+	released    []release // what left the dead-letter topic and nobody else knows of
 
 	held, bytes, keptBytes int
 	came                   int // bytes, since memory was looked at
@@ -113,7 +114,7 @@ func newScheduler(cfg Config, limit *quota.Bucket, endpoints map[string]*quota.B
 		cfg: cfg, layout: newLayout(cfg), began: time.Now(), seed: maphash.MakeSeed(), limit: limit, tenantLimits: tenants,
 		shards: make(map[int32]*shard), tenants: make(map[string]*tenant),
 		letters: newBudget(cfg.DeadLetterBudget), endpoints: maps.Clone(endpoints),
-		decided: make(map[letterAt]disposition.State), informed: !cfg.Park,
+		decided: make(map[letterAt]disposition.State), manyDecided: fewDecisions, informed: !cfg.Park,
 		ring: make(chan struct{}, 1), grown: make(chan struct{}, 1), fetch: make(chan struct{}, 1), relieved: make(chan struct{}, 1),
 		leaving: make(chan struct{}, 1), astray: make(chan struct{}, 1),
 	}
