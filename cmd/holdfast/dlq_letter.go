@@ -32,7 +32,7 @@ func writeLetter(g *globals, w io.Writer, s *dlq.Shown) error {
 	if s.Schema != nil {
 		line("Schema", s.Schema.Name, fmt.Sprintf("%s id %d", s.Schema.Subject, s.Schema.ID))
 	}
-	line("State", string(s.State), count(s.Redrives, "redrive"), prefixed("fingerprint ", s.Fingerprint))
+	line("State", string(s.State), count(s.Redrives, "earlier redrive"), prefixed("fingerprint ", s.Fingerprint))
 	if d := s.Disposition; d != nil {
 		line("Decided", fmt.Sprintf("%s by %s: %s", d.State, d.By, d.Reason), g.when(d.At))
 	}
