@@ -71,7 +71,8 @@ type Attempt struct {
 	Request []byte
 	// RequestSum is the SHA-256 of a frozen request that was too large to keep.
 	RequestSum []byte
-	// Progress is what a sink of several steps has made so far, at most 2 KiB.
+	// Progress is what a sink of several steps has made so far. More than 2 KiB is
+	// not kept.
 	Progress []byte
 	// Receipt is what the vendor answered.
 	Receipt Receipt

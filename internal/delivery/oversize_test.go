@@ -66,3 +66,34 @@ func TestP1P8OversizeMoves(t *testing.T) {
 		}
 	})
 }
+
+// TestP1ProgressIsBounded: what a sink wants kept of its steps lies in a header,
+// and a vendor makes the ids that it is made of.
+func TestP1ProgressIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ bytes, kept int }{
+		"what fits is kept":      {record.MaxProgress, record.MaxProgress},
+		"what is longer is lost": {1 << 20, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			met := -1
+			inWorld(t, Config{}, func(a *sinks.Attempt, nth int) error {
+				if nth == 1 {
+					a.Progress = bytes.Repeat([]byte("x"), c.bytes)
+					return conflict()
+				}
+				met = len(a.Progress)
+				return nil
+			}, func(w *world) {
+				w.produce(1)
+				stop := w.worker()
+				pass(5 * time.Minute)
+				stop()
+				if met != c.kept || w.delivered() != 1 {
+					w.t.Errorf("%d bytes of progress came back, want %d; %d delivered", met, c.kept, w.delivered())
+				}
+			})
+		})
+	}
+}

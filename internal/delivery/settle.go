@@ -54,7 +54,7 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 		w.delivered(t, a, began, now) //nolint:contextcheck // a receipt outlives the attempt
 		return
 	}
-	keep(t, a)
+	w.keep(t, a)
 	t.env.Attempts = t.env.Attempts.Add(record.Entry{
 		Time: began, Tier: w.historyTier(t), Class: failure.Class, Status: failure.Status,
 		Code: failure.Code, RequestID: failure.RequestID, Millis: now.Sub(began).Milliseconds(),
@@ -90,15 +90,22 @@ func (w *Worker) settle(ctx context.Context, t *task, a *sinks.Attempt, err erro
 func (w *Worker) putOff(ctx context.Context, t *task, a *sinks.Attempt, err error) {
 	var throttle *holdfast.ThrottledError
 	errors.As(err, &throttle)
-	keep(t, a)
+	w.keep(t, a)
 	if stays := w.sched.putOff(t, time.Now(), throttle.Wait); !stays {
 		w.setAside(ctx, t)
 	}
 }
 
-// keep notes what an attempt leaves to the next one.
-func keep(t *task, a *sinks.Attempt) {
-	t.env.Progress = a.Progress
+// keep notes what an attempt leaves to the next one. More progress than a record
+// may carry, such as an id that a vendor made long, is not kept: the steps are
+// taken again, under their keys.
+func (w *Worker) keep(t *task, a *sinks.Attempt) {
+	if len(a.Progress) <= record.MaxProgress {
+		t.env.Progress = a.Progress
+	} else {
+		w.log.Error("the sink keeps more progress than a record may carry; its steps are taken again",
+			zap.String("event_id", t.env.Event.ID), zap.Int("bytes", len(a.Progress)), zap.Int("allowed", record.MaxProgress))
+	}
 	if had, _ := t.env.Frozen.Thaw(); a.Request != nil && !bytes.Equal(had, a.Request) { // packing one takes 1 MiB
 		t.env.Frozen = record.Freeze(a.Request)
 	}
