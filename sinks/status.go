@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"strings"
@@ -109,6 +110,16 @@ func (x *Exchange) Failure(class holdfast.Class) holdfast.Failure {
 // JSON it comes from a proxy in between.
 func (x *Exchange) IsHTML() bool {
 	return strings.HasPrefix(strings.ToLower(x.Header.Get("Content-Type")), "text/html")
+}
+
+// RequestID is the vendor's id of a request that it took, by whichever of the
+// usual names; "" for none, and for one that repeats what was sent.
+func RequestID(h http.Header, sent []byte) string {
+	id := safeCode(requestID(h), nil)
+	if bytes.Contains(sent, []byte(id)) {
+		return ""
+	}
+	return id
 }
 
 func requestID(h http.Header) string {

@@ -101,7 +101,7 @@ const conflicted = "409"
 
 func (s *sink) judge(a *sinks.Attempt, body []byte, answer *sinks.Response) error {
 	if answer.Status >= 200 && answer.Status < 300 {
-		a.Receipt.RequestID = answer.Header.Get("Request-Id")
+		a.Receipt.RequestID = sinks.RequestID(answer.Header, body)
 		return nil
 	}
 	x := &sinks.Exchange{

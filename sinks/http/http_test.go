@@ -178,6 +178,33 @@ func TestAConflictIsRetriedOnceAndThenFinal(t *testing.T) {
 	expect(holdfast.VerdictPermanent)
 }
 
+// TestReceiptNamesTheRequest by what the vendor calls it, but for what is no
+// identifier, or repeats what was sent.
+func TestReceiptNamesTheRequest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ field, value, want string }{
+		"Stripe's name":       {"Request-Id", "req_1", "req_1"},
+		"the usual name":      {"X-Request-Id", "7f3a-11", "7f3a-11"},
+		"a correlation":       {"X-Correlation-Id", "c:1", "c:1"},
+		"none":                {"X-Other", "req_1", ""},
+		"no identifier":       {"X-Request-Id", "ana@example.com", ""},
+		"longer than any":     {"X-Request-Id", strings.Repeat("x", 4096), ""},
+		"what we sent is not": {"X-Request-Id", "R-1", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vendor := sinktest.NewVendor(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(c.field, c.value) }))
+			a := invoice(1)
+			if err := open(t, sinkhttp.Config{URL: vendor.URL}, sinktest.Deps(t, 20*time.Second)).Deliver(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if a.Receipt.RequestID != c.want {
+				t.Errorf("%q, want %q", a.Receipt.RequestID, c.want)
+			}
+		})
+	}
+}
+
 func TestConfigErrorsNameKeyAndRule(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

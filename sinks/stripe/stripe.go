@@ -125,7 +125,7 @@ func (w *work) write(ctx context.Context, st step, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.attempt.Receipt.RequestID = answer.Header.Get("Request-Id")
+	w.attempt.Receipt.RequestID = sinks.RequestID(answer.Header, nil)
 	w.attempt.Receipt.Duplicate = replayed(answer.Header)
 	return idOf(answer)
 }
