@@ -12,7 +12,8 @@ import (
 
 func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
 	w.rival.gone()
-	_, epoch := client.GroupMetadata()
+	member, epoch := client.GroupMetadata()
+	w.member.Store(&member)
 	for topic, nums := range added {
 		for _, num := range nums {
 			w.sched.assign(w.life, topic, num, epoch) //nolint:contextcheck // a shard lives as long as the worker

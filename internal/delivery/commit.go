@@ -17,6 +17,8 @@ import (
 const (
 	commitEvery   = 75 * time.Millisecond
 	commitTimeout = 2 * time.Second
+	// refusedAgain is how often the log says that commits are refused.
+	refusedAgain = time.Minute
 )
 
 // mark is where one partition is to be committed.
@@ -103,7 +105,8 @@ func (w *Worker) commitLast(ctx context.Context, timeout time.Duration, what fun
 	defer cancel()
 	for {
 		err := w.commitNow(ctx, commitTimeout, what)
-		if err == nil || !kerr.IsRetriable(err) && !regrouping(err) || sleep(ctx, lastPause) != nil {
+		passes := kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicID) || regrouping(err)
+		if err == nil || !passes || sleep(ctx, lastPause) != nil {
 			return
 		}
 	}
@@ -122,9 +125,13 @@ func regrouping(err error) bool {
 // for a second as a rule, for a session where a member is frozen, and all that
 // is settled meanwhile would be sent again after a kill. The brokers take a
 // member's commits until all have joined. Its generation is read first: they
-// refuse what this worker loses after that.
+// refuse what this worker loses after that. Who has become somebody else in the
+// group commits nothing: all that it has is lost.
 func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func() commit) error {
 	member, generation := w.client.GroupMetadata()
+	if as := w.member.Load(); as == nil || *as != member {
+		return nil
+	}
 	c := what()
 	if len(c) == 0 {
 		return nil
@@ -151,15 +158,20 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func
 		err = firstError(resp)
 	}
 	if err == nil {
+		w.refused = time.Time{}
 		w.sched.placed(c)
 		return nil
 	}
 	w.sched.uncommitted(c)
 	w.meters.commitErrors.Inc()
-	switch {
-	case regrouping(err):
-		w.log.Debug("commit refused while the group rebalances; the next one covers it", zap.Error(err))
-	case ctx.Err() == nil || !errors.Is(err, context.Canceled):
+	if errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.UnknownMemberID) {
+		w.sched.fence.end() // the next heartbeat hears it too, up to a second later
+	}
+	if regrouping(err) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return err
+	}
+	if time.Since(w.refused) >= refusedAgain {
+		w.refused = time.Now()
 		w.log.Warn("commit refused; the next one covers it", zap.Error(err))
 	}
 	return err

@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"holdfast.internal/internal/topics"
 	"holdfast.internal/sinks"
@@ -61,4 +65,47 @@ func (w *world) committed() (sum int64) {
 		sum += max(o.At, 0)
 	}
 	return sum
+}
+
+// TestI12AMemberThatIsSomebodyNewBeginsAnew: a worker that was given up just
+// before it joins again is told so in the answer, and the client joins as
+// somebody new. What the worker has is lost: others may have gone on with it.
+func TestI12AMemberThatIsSomebodyNewBeginsAnew(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{Concurrency: 2}, func(*sinks.Attempt, int) error { pass(20 * time.Millisecond); return nil }, func(w *world) {
+		core, logs := observer.New(zap.WarnLevel)
+		w.log = zap.New(core)
+		w.produce(1000)
+		worker, stop := w.start()
+		defer stop()
+		<-worker.Ready()
+		pass(2 * time.Second)
+		was, _ := worker.client.GroupMetadata()
+		away := make(chan struct{}, 1)
+		w.cluster.ControlKey(int16(kmsg.JoinGroup), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+			req := kreq.(*kmsg.JoinGroupRequest)
+			if req.MemberID != was {
+				w.cluster.KeepControl()
+				return nil, nil, false
+			}
+			resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
+			resp.ErrorCode = kerr.UnknownMemberID.Code
+			away <- struct{}{}
+			return resp, nil, true
+		})
+		worker.client.ForceRebalance()
+		<-away
+		pass(20 * time.Second)
+		if is, _ := worker.client.GroupMetadata(); is == was {
+			w.t.Fatal("it is who it was")
+		}
+		if logs.FilterMessage("partitions lost").Len() != 1 {
+			w.t.Errorf("nothing was lost: %v", logs.All())
+		}
+		before := w.committed()
+		pass(10 * time.Second)
+		if after := w.committed(); after <= before && after < 1000 || w.delivered() != 1000 {
+			w.t.Errorf("committed %d, then %d; %d delivered", before, after, w.delivered())
+		}
+	})
 }

@@ -39,10 +39,14 @@ func (f *fence) wait(now time.Time) time.Duration {
 
 func (f *fence) extend(until time.Time) { f.until.Store(&until) }
 
-// OnBrokerWrite is for kgo.
+// end takes the right to send until a heartbeat is answered.
+func (f *fence) end() { f.extend(time.Now()) }
+
+// OnBrokerWrite is for kgo. Asking to join gives no right back that has ended:
+// others may have what this worker holds.
 func (f *fence) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
-	if err == nil && key == kmsg.JoinGroup.Int16() {
-		f.extend(time.Now().Add(kafka.RebalanceTimeout))
+	if now := time.Now(); err == nil && key == kmsg.JoinGroup.Int16() && f.wait(now) == 0 {
+		f.extend(now.Add(kafka.RebalanceTimeout))
 	}
 }
 

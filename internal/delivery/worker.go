@@ -80,6 +80,8 @@ type Worker struct {
 	// commits orders a commit before or after a revoke, never across it.
 	// It is no mutex, because it is held while a broker is waited for.
 	commits    chan struct{}
+	member     atomic.Pointer[string] // who this worker was in the group when its shards were assigned
+	refused    time.Time              // when it was said last that commits are refused; guarded by commits
 	partitions atomic.Int64  // of each topic of the sink
 	measure    chan struct{} // partitions were assigned whose ends are not known
 	growing    growing

@@ -141,7 +141,12 @@ func Member(group, instance string, balancer kgo.GroupBalancer) []kgo.Opt {
 		kgo.HeartbeatInterval(time.Second),
 		kgo.RebalanceTimeout(RebalanceTimeout),
 		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.Balancers(balancer),
+	}
+	if balancer.IsCooperative() { // the others give all up before they join
+		e := &expelled{GroupBalancer: balancer}
+		opts = append(opts, kgo.Balancers(e), kgo.WithHooks(e))
+	} else {
+		opts = append(opts, kgo.Balancers(balancer))
 	}
 	if instance != "" {
 		opts = append(opts, kgo.InstanceID(instance))
