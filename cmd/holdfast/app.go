@@ -216,7 +216,7 @@ func (a *app) serve(ctx context.Context, listen string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", listen)
 	if err != nil {
-		return fmt.Errorf("http.listen: %w", err)
+		return exit(exitFailed, fmt.Errorf("http.listen: %w", err)) // nothing out there is out of reach
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))

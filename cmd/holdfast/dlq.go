@@ -103,7 +103,10 @@ func targets(cfg *config.Config) []dlq.Target {
 		all = append(all, dlq.Target{Name: p.Name, Source: p.In, Processor: true})
 	}
 	for _, s := range cfg.Sinks {
-		all = append(all, dlq.Target{Name: s.Name, Kind: s.Kind, Source: s.In, Tiers: s.Retry.Tiers, FromLatest: s.Start == config.StartLatest})
+		all = append(all, dlq.Target{
+			Name: s.Name, Kind: s.Kind, Source: s.In, Tiers: s.Retry.Tiers,
+			FromLatest: s.Start == config.StartLatest, Park: s.OnDeadLetter == config.Park,
+		})
 	}
 	return all
 }

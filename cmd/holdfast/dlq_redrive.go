@@ -281,6 +281,9 @@ func (a *act) explain(g *globals) {
 	if a.plan.Parked > 0 {
 		g.note("  %d wait behind a dead letter of their key, and follow it by themselves", a.plan.Parked)
 	}
+	for _, b := range a.plan.Behind {
+		g.note("  %s waits behind %s of its key, and goes when that one is redriven, skipped or discarded", b.Letter, b.Front)
+	}
 }
 
 // patience is how long nobody may settle anything before that is remarked on,
@@ -296,6 +299,9 @@ func (a *act) progress(ctx context.Context, g *globals, job string) func(dlq.Out
 		}
 		told = time.Now()
 		g.note("%s  %d/%d delivered  %d failed  %d to go", job, o.Delivered, o.Sent, o.Failed, o.Pending)
+		if n := len(a.plan.Behind); n > 0 {
+			g.note("%d of them were behind another dead letter of their key when they were sent; Ctrl-C leaves them on their way", n)
+		}
 		if o.Delivered+o.Failed == 0 && !lookup.Busy(ctx, a.conn.admin, a.box.Target.Group()) {
 			g.note("nobody reads %s: is a worker of %s running?", a.box.Target.Redrive(), a.box.Target.Name)
 		}

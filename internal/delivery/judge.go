@@ -22,6 +22,7 @@ type ruling struct {
 	others  bool // the destination, or that endpoint, answered somebody else since the record's previous attempt
 	breaker bool // the tenant's breaker changed, to state
 	state   breaker.State
+	probed  bool // by a probe
 	held    bool // the mapping is held: no dead letter
 	began   bool // just now
 	freed   bool // the mapping was held, and is not any more
@@ -37,6 +38,7 @@ func (s *scheduler) judge(t *task, f finding, now time.Time) ruling {
 	if f.endpoint != nil {
 		r.others = f.endpoint.evidence.since(f.previous, id)
 	}
+	r.probed = tn.breaker != nil && tn.breaker.State() == breaker.HalfOpen
 	if r.breaker = s.land(t, f.outcome, now); r.breaker {
 		r.state = tn.breaker.State()
 	}

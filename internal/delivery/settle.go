@@ -118,7 +118,7 @@ func (w *Worker) judge(t *task, found finding, verdict holdfast.Verdict, f holdf
 	found.refused = (verdict == holdfast.VerdictPermanent || verdict == holdfast.VerdictDrift) && f.Status != 0
 	r := w.sched.judge(t, found, now)
 	if r.breaker {
-		w.breakerChanged(t.tenant.name, r.state, f)
+		w.breakerChanged(t.tenant.name, r, f)
 	}
 	switch {
 	case r.began:
@@ -292,11 +292,16 @@ func (w *Worker) historyTier(t *task) string {
 	return topics.Tier(w.cfg.Tiers[tier])
 }
 
-func (w *Worker) breakerChanged(tenant string, st breaker.State, f holdfast.Failure) {
-	fields := []zap.Field{zap.String("state", st.String()), zap.Bool("tenant", tenant != "")}
-	if st == breaker.Closed {
+func (w *Worker) breakerChanged(tenant string, r ruling, f holdfast.Failure) {
+	fields := []zap.Field{zap.String("state", r.state.String()), zap.Bool("tenant", tenant != "")}
+	if r.state == breaker.Closed {
 		w.log.Info("breaker", fields...)
 		return
 	}
-	w.log.Warn("breaker", append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code))...)
+	fields = append(fields, zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code))
+	if r.probed { // it was open before, and nobody saw it half open
+		w.log.Debug("the probe failed, and the breaker stays open", fields...)
+		return
+	}
+	w.log.Warn("breaker", fields...)
 }

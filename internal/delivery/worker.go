@@ -82,8 +82,8 @@ type Worker struct {
 	commits    chan struct{}
 	member     atomic.Pointer[string] // who this worker was in the group when its shards were assigned
 	refused    time.Time              // when it was said last that commits are refused; guarded by commits
-	partitions atomic.Int64  // of each topic of the sink
-	measure    chan struct{} // partitions were assigned whose ends are not known
+	partitions atomic.Int64           // of each topic of the sink
+	measure    chan struct{}          // partitions were assigned whose ends are not known
 	growing    growing
 	rival      rival
 	stepping   steppers

@@ -61,9 +61,15 @@ type Plan struct {
 	// letter of their key: they follow it by themselves, and an act reaches
 	// them only by name.
 	Parked int
+	// Behind are letters that were named and wait behind another one, which is
+	// open: sent again, they still wait for it.
+	Behind []Behind
 
 	letters map[int32][]ref // in the order in which they are sent
 }
+
+// Behind says which letter is in the way of which, by their coordinates.
+type Behind struct{ Letter, Front string }
 
 // Sendable counts the letters that the act reaches.
 func (p *Plan) Sendable() int {
@@ -229,6 +235,9 @@ func (p *picker) choose(plan *Plan) []*group {
 			break
 		}
 		plan.Matched++
+		if front := p.front(g); front != nil {
+			plan.Behind = append(plan.Behind, Behind{p.at(g), p.at(front)})
+		}
 		if reason := g.refusal(p.selection.MaxRedrives); reason != "" {
 			plan.skip(g, reason)
 			continue
@@ -236,6 +245,23 @@ func (p *picker) choose(plan *Plan) []*group {
 		chosen = append(chosen, g)
 	}
 	return chosen
+}
+
+// front is the open letter that a parked one waits behind; nil for none.
+func (p *picker) front(g *group) *group {
+	if !g.parked || g.state.Closed() || !p.box.Target.Park {
+		return nil
+	}
+	for _, other := range p.order {
+		if other.key == g.key && !other.parked && !other.state.Closed() {
+			return other
+		}
+	}
+	return nil
+}
+
+func (p *picker) at(g *group) string {
+	return holdfast.Coordinates{Topic: p.box.Target.Letters(), Partition: p.partition, Offset: g.offset}.String()
 }
 
 // into adds what was chosen to the plan, in the order of sending.

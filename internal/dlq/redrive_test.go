@@ -390,6 +390,13 @@ func TestParkedRecordsAreNoOpenLetters(t *testing.T) {
 	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(2)}}); plan.Sendable() != 1 {
 		t.Errorf("by name: %+v", plan)
 	}
+	if len(plan.Behind) != 0 {
+		t.Errorf("where nothing waits: %+v", plan.Behind)
+	}
+	b.box.Target.Park = true
+	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(2)}}); !slices.Equal(plan.Behind, []dlq.Behind{{Letter: b.at(2).String(), Front: b.at(0).String()}}) {
+		t.Errorf("behind another: %+v", plan.Behind)
+	}
 	shown, err := b.box.Show(b.ctx, b.at(1), false, "")
 	b.must(err)
 	if shown.State != dlq.Parked || !strings.Contains(shown.Message, b.at(0).String()) {

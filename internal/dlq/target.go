@@ -27,6 +27,8 @@ type Target struct {
 	// FromLatest says that it began at the end of its source: what lay there
 	// before is none of its business.
 	FromLatest bool
+	// Park says that what follows a dead letter of its key waits behind it.
+	Park bool
 }
 
 // Letters names its dead-letter topic.

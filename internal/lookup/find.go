@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -249,19 +250,31 @@ func (s *search) answer(ctx context.Context) (Found, error) {
 	}
 	s.partial = cmp.Or(s.partial, partial)
 	found := Found{Partial: s.partial, Matches: []Match{}}
-	for _, k := range s.tracks {
+	for _, k := range slices.SortedFunc(maps.Values(s.tracks), inTurn) {
 		m, err := s.judge(ctx, k, receipts)
 		if err != nil {
 			return Found{}, err
 		}
 		found.Matches = append(found.Matches, m)
 	}
-	slices.SortFunc(found.Matches, func(a, b Match) int {
-		return cmp.Or(cmp.Compare(a.Hops[0].Written.UnixMilli(), b.Hops[0].Written.UnixMilli()),
-			cmp.Compare(a.Sink, b.Sink), // the processor before the sinks behind it
-			cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Processor, b.Processor))
-	})
 	return found, nil
+}
+
+// inTurn orders tracks by when their first copies were written, and what was
+// written at one time as it lies.
+func inTurn(a, b *track) int {
+	began := func(k *track) int64 {
+		return slices.MinFunc(k.seen, func(a, b sighting) int { return a.written.Compare(b.written) }).written.UnixMilli()
+	}
+	sink := func(k *track) string { // the processor before the sinks behind it
+		if k.target.Processor {
+			return ""
+		}
+		return k.target.Name
+	}
+	x, y := a.seen[0].e.Event.Origin, b.seen[0].e.Event.Origin
+	return cmp.Or(cmp.Compare(began(a), began(b)), cmp.Compare(sink(a), sink(b)), cmp.Compare(x.Topic, y.Topic),
+		cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset), cmp.Compare(a.target.Name, b.target.Name))
 }
 
 func (s *search) judge(ctx context.Context, k *track, receipts map[string]record.Receipt) (Match, error) {
@@ -273,6 +286,11 @@ func (s *search) judge(ctx context.Context, k *track, receipts map[string]record
 	f := facts{target: k.target, last: last, settled: g.settled(last.at.Topic, last.at.Partition), busy: g.busy, now: s.began, sink: s.standing(k.target, g)}
 	receipt, delivered := receipts[string(record.ReceiptKey(k.target.Name, e.Event.ID))]
 	f.receipt = delivered && !receipt.At.Before(last.written)
+	for _, past := range k.seen {
+		if past.at.Topic == k.target.Letters() && past.e.Parked() {
+			f.behind = past.e.Message
+		}
+	}
 	if last.at.Topic == k.target.Letters() {
 		box := dlq.Box{Target: k.target, Client: s.lookup.Client, Scanner: s.lookup.Scanner}
 		disposition, err := box.Disposition(ctx, last.at)

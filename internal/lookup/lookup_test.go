@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -229,6 +230,26 @@ func TestFindShowsAnEventAtEveryStage(t *testing.T) {
 		if matches := b.find(nothing); len(matches) != 0 {
 			t.Errorf("%q: %+v", nothing, matches)
 		}
+	}
+}
+
+// TestFindShowsAKeyInItsOrder, as it lies: that is what a key is looked for.
+func TestFindShowsAKeyInItsOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var list []*kgo.Record
+	for i := range 12 {
+		list = append(list, &kgo.Record{Topic: b.sink.Source, Partition: 1, Key: []byte("cust_7"), Timestamp: b.now, Headers: []kgo.RecordHeader{
+			{Key: record.HeaderEventID, Value: []byte("e" + strconv.Itoa(i))},
+		}})
+	}
+	b.must(b.client.ProduceSync(b.ctx, list...).FirstErr())
+	var got []string
+	for _, m := range b.find("cust_7") {
+		got = append(got, m.EventID)
+	}
+	if want := []string{"e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "e9", "e10", "e11"}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -32,7 +32,8 @@ type facts struct {
 	settled     offsets.Settled // by the group, where it lies
 	busy        bool            // the group has members
 	disposition dlq.State
-	receipt     bool // the vendor's answer came after the last move
+	receipt     bool   // the vendor's answer came after the last move
+	behind      string // which dead letter it waited behind when it was parked, in words; "" if it never was
 	sink        sinkstate.State
 	now         time.Time
 }
@@ -92,6 +93,8 @@ func (f facts) place() (State, string) {
 		return Delivered, "the vendor answered; its offset is settled with those before it"
 	case slices.Contains(f.target.Retry(), at.Topic):
 		return f.inTier()
+	case f.behind != "" && at.Topic == f.target.Redrive(): // it was sent before its turn
+		return Waiting, f.behind + ", unless that one has gone"
 	case f.busy && f.settled.Head() == at.Offset:
 		return InFlight, ""
 	case !f.busy:

@@ -44,6 +44,8 @@ func TestStateFollowsFromOffsets(t *testing.T) {
 		"in a tier without a failure of its own":   {facts{last: at("retry.s.1m", record.Envelope{}), settled: upTo(5)}, Parked},
 		"delivered from a tier":                    {facts{last: at("retry.s.1m", failed), settled: upTo(6)}, Delivered},
 		"redriven, not read yet":                   {facts{last: at("redrive.s", failed), settled: upTo(1)}, Waiting},
+		"redriven, and the next":                   {facts{last: at("redrive.s", failed), settled: upTo(5), busy: true}, InFlight},
+		"redriven before its turn":                 {facts{last: at("redrive.s", failed), settled: upTo(5), busy: true, behind: "waits behind it"}, Waiting},
 		"dead":                                     {facts{last: at("dlq.s", failed), settled: upTo(-1)}, Dead},
 		"dead, and looked after":                   {facts{last: at("dlq.s", failed), disposition: dlq.Acknowledged}, Dead},
 		"discarded":                                {facts{last: at("dlq.s", failed), disposition: dlq.Discarded}, Discarded},
