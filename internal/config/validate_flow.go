@@ -141,7 +141,7 @@ func (v *validator) tiers(path string, tiers []time.Duration) {
 		} else if d%time.Millisecond != 0 {
 			v.check(at, nil, "%s must be whole milliseconds, as topics are named after it", d)
 		}
-		if d <= before {
+		if i > 0 && d <= before {
 			v.check(at, nil, "%s must be longer than the tier before it (%s)", topics.Tier(d), topics.Tier(before))
 		}
 		before = d

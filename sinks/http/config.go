@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -210,6 +211,11 @@ func validateOrigin(key, origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || strings.ContainsAny(origin, "{}") {
 		return fmt.Errorf("%s: must have a host without placeholders", key)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("%s: port %s must be from 1 to 65535", key, port)
+		}
 	}
 	if u.User != nil {
 		return fmt.Errorf("%s: must hold no user or password (they belong under auth)", key)

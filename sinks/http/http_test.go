@@ -215,6 +215,7 @@ func TestConfigErrorsNameKeyAndRule(t *testing.T) {
 		"another scheme":               {sinkhttp.Config{URL: "ftp://x.example/"}, []string{"url", "https://"}},
 		"no host":                      {sinkhttp.Config{URL: "https:///x"}, []string{"url", "host"}},
 		"a placeholder in the host":    {sinkhttp.Config{URL: "https://{tenant}.x.example/"}, []string{"url", "host without placeholders"}},
+		"a port that there is not":     {sinkhttp.Config{URL: "https://x.example:99110/"}, []string{"url", "99110", "65535"}},
 		"a user in the URL":            {sinkhttp.Config{URL: "https://u:secretpassword@x.example/"}, []string{"url", "auth"}},
 		"an open brace":                {sinkhttp.Config{URL: "https://x.example/{key"}, []string{"url", "braces"}},
 		"a closed brace":               {sinkhttp.Config{URL: "https://x.example/key}"}, []string{"url", "braces"}},
