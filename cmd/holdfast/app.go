@@ -216,7 +216,7 @@ func (a *app) serve(ctx context.Context, listen string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", listen)
 	if err != nil {
-		return exit(exitFailed, fmt.Errorf("http.listen: %w", err)) // nothing out there is out of reach
+		return exit(exitFailed, fmt.Errorf("http.listen: %w", err)) // not 4, which is for brokers out of reach
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))

@@ -142,6 +142,7 @@ type act struct {
 	box   *dlq.Box
 	plan  *dlq.Plan
 	stale dlq.Stale // what it does with stale letters
+	sends bool      // and does not settle them
 }
 
 // planAct refuses what is wrong on the command line before it connects, and
@@ -167,7 +168,7 @@ func planAct(ctx context.Context, g *globals, f *redriveFlags, args []string) (*
 		conn.close()
 		return nil, err
 	}
-	a := &act{conn: conn, box: conn.box(target), stale: f.staleOf(conn, target)}
+	a := &act{conn: conn, box: conn.box(target), stale: f.staleOf(conn, target), sends: f.sends}
 	budget := dlq.StaleBudget()
 	budget.Time = f.budget
 	a.plan, err = a.box.Plan(ctx, dlq.Selection{
@@ -280,6 +281,9 @@ func (a *act) explain(g *globals) {
 	}
 	if a.plan.Parked > 0 {
 		g.note("  %d wait behind a dead letter of their key, and follow it by themselves", a.plan.Parked)
+	}
+	if !a.sends {
+		return
 	}
 	for _, b := range a.plan.Behind {
 		g.note("  %s waits behind %s of its key, and goes when that one is redriven, skipped or discarded", b.Letter, b.Front)

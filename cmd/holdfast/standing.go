@@ -25,7 +25,7 @@ func (a *app) addStanding(workers map[string]*delivery.Worker) {
 		wg.Wait()
 		return nil
 	}
-	deaf := func(what string) func(error) {
+	complain := func(what string) func(error) {
 		return func(err error) { a.log.Error(what, zap.Error(err)) }
 	}
 	listen := func(ctx context.Context) error {
@@ -33,14 +33,14 @@ func (a *app) addStanding(workers map[string]*delivery.Worker) {
 			if w := workers[sink]; w != nil {
 				w.Resume(r.By, r.Reason, r.Throttled)
 			}
-		}, deaf("sink resume is not heard"))
+		}, complain("sink resume is not heard"))
 	}
 	heed := func(ctx context.Context) error {
 		return sinkstate.Follow(ctx, a.conn.opts, func(s sinkstate.State, t sinkstate.Throttle) {
 			if w := workers[s.Sink]; w != nil {
 				w.Heed(t, s.Worker)
 			}
-		}, deaf("what vendors ask other workers for is not heard"))
+		}, complain("what vendors ask other workers for is not heard"))
 	}
 	a.runners = append(a.runners, runner{name: "states of sinks", run: report}, runner{name: "throttles of sinks", run: heed},
 		runner{name: "sink resume", run: listen})

@@ -65,8 +65,8 @@ func (c benchCase) called(name string) bool {
 	return name == "" || name == c.Name || slices.Contains(strings.Split(c.Name, "-"), name)
 }
 
-// contenders run in each round of a case, each in every place in turn: a machine
-// that has worked hard may be slower. Serial delivery is far off and cares for no
+// contenders run in each round of a case, in an order that is turned by one each
+// round: a machine that has worked hard may be slower. Serial delivery is far off and cares for no
 // order of keys: it runs once.
 func (c benchCase) contenders(round int) []string {
 	list := []string{raw, lanes, engine}

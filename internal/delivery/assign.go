@@ -14,6 +14,7 @@ func (w *Worker) assigned(_ context.Context, client *kgo.Client, added map[strin
 	w.rival.gone()
 	member, epoch := client.GroupMetadata()
 	w.member.Store(&member)
+	w.sched.fence.assigned()
 	for topic, nums := range added {
 		for _, num := range nums {
 			w.sched.assign(w.life, topic, num, epoch) //nolint:contextcheck // a shard lives as long as the worker
@@ -134,6 +135,7 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 	wait, cancel := context.WithTimeout(ctx, min(w.cfg.Timeout, revokeWait))
 	defer cancel()
 	last := w.sched.revoke(wait, gone)
+	<-w.made
 	w.commits <- struct{}{}
 	defer func() { <-w.commits }()
 	w.commitLast(ctx, revokeCommit, func() commit { return last })

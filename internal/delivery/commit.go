@@ -118,18 +118,24 @@ func regrouping(err error) bool {
 	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.StaleMemberEpoch)
 }
 
-// commitNow commits what is asked for. An error is logged and counted, never
-// fatal: the next commit of the partition covers it.
+// commitNow commits what is asked for. Errors are counted, and logged once a
+// minute but for those that a rebalance explains; none is fatal, as the next
+// commit of the partition covers it.
 //
 // The request is its own, for the client's commits wait while the group joins:
 // for a second as a rule, for a session where a member is frozen, and all that
 // is settled meanwhile would be sent again after a kill. The brokers take a
-// member's commits until all have joined. Its generation is read first: they
-// refuse what this worker loses after that. Who has become somebody else in the
-// group commits nothing: all that it has is lost.
+// member's commits until all have joined. The generation is read before what is
+// to be committed: if a shard is lost in between, the brokers refuse the old one.
+// Who has become somebody else in the group commits nothing, and sends nothing:
+// all that it has is lost.
 func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func() commit) error {
 	member, generation := w.client.GroupMetadata()
-	if as := w.member.Load(); as == nil || *as != member {
+	switch as := w.member.Load(); {
+	case as == nil:
+		return nil
+	case *as != member:
+		w.sched.fence.end()
 		return nil
 	}
 	c := what()
@@ -144,8 +150,12 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func
 		req.InstanceID = &w.cfg.Instance
 	}
 	for topic, parts := range c {
+		id, there := w.growing.id(topic)
+		if !there {
+			continue
+		}
 		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic, t.TopicID = topic, w.growing.id(topic)
+		t.Topic, t.TopicID = topic, id
 		for num, m := range parts {
 			p := kmsg.NewOffsetCommitRequestTopicPartition()
 			p.Partition, p.Offset, p.Metadata = num, m.offset, &m.metadata
@@ -153,19 +163,21 @@ func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func
 		}
 		req.Topics = append(req.Topics, t)
 	}
+	if len(req.Topics) == 0 {
+		return nil
+	}
 	resp, err := req.RequestWith(ctx, w.client)
 	if err == nil {
 		err = firstError(resp)
 	}
 	if err == nil {
-		w.refused = time.Time{}
 		w.sched.placed(c)
 		return nil
 	}
 	w.sched.uncommitted(c)
 	w.meters.commitErrors.Inc()
-	if errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.UnknownMemberID) {
-		w.sched.fence.end() // the next heartbeat hears it too, up to a second later
+	if given := errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.UnknownMemberID); given && *w.member.Load() == member {
+		w.sched.fence.end() // the client learns it from its next heartbeat, up to a second later
 	}
 	if regrouping(err) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return err

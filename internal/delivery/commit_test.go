@@ -95,17 +95,28 @@ func TestI12AMemberThatIsSomebodyNewBeginsAnew(t *testing.T) {
 		})
 		worker.client.ForceRebalance()
 		<-away
+		pass(time.Second) // what was in flight
+		at, before := time.Since(w.began), w.committed()
+		for logs.FilterMessage("partitions lost").Len() == 0 && time.Since(w.began) < at+20*time.Second {
+			pass(100 * time.Millisecond)
+			if now := w.committed(); now < before {
+				w.t.Errorf("committed %d after %d", now, before)
+			}
+		}
+		for _, a := range w.all() {
+			if a.at > at && a.at < time.Since(w.began)-time.Millisecond {
+				w.t.Errorf("%s was sent at %s, between the join that was refused at %s and the loss", a.id, a.at, at)
+			}
+		}
 		pass(20 * time.Second)
 		if is, _ := worker.client.GroupMetadata(); is == was {
 			w.t.Fatal("it is who it was")
 		}
 		if logs.FilterMessage("partitions lost").Len() != 1 {
-			w.t.Errorf("nothing was lost: %v", logs.All())
+			w.t.Errorf("lost %d times: %v", logs.FilterMessage("partitions lost").Len(), logs.All())
 		}
-		before := w.committed()
-		pass(10 * time.Second)
-		if after := w.committed(); after <= before && after < 1000 || w.delivered() != 1000 {
-			w.t.Errorf("committed %d, then %d; %d delivered", before, after, w.delivered())
+		if w.committed() != 1000 || w.delivered() != 1000 {
+			w.t.Errorf("%d committed, %d delivered", w.committed(), w.delivered())
 		}
 	})
 }

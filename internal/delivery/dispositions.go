@@ -72,7 +72,7 @@ func (w *Worker) decide(ctx context.Context, records []*kgo.Record) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
-	done, err := kafka.CommittedOffsets(ctx, w.client, topics.Group(w.cfg.Sink))
+	done, err := kafka.CommittedOffsets(ctx, w.aside, topics.Group(w.cfg.Sink))
 	if err != nil {
 		w.log.Debug("what was decided about letters that are gone is remembered", zap.Error(err))
 	}

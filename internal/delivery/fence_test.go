@@ -6,9 +6,11 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"holdfast.internal/internal/kafka"
 	"holdfast.internal/internal/kafka/kafkatest"
@@ -88,4 +90,54 @@ func TestP3AWorkerThatIsCutOffStopsBeforeItIsReplaced(t *testing.T) {
 			t.Errorf("%d of %d events were sent", len(all), events)
 		}
 	})
+}
+
+// TestTheRightToSend ends with the session and with being given up, and asking
+// to join gives none back.
+func TestTheRightToSend(t *testing.T) {
+	t.Parallel()
+	const heartbeat, join, sync = "heartbeat", "join", "sync"
+	for name, c := range map[string]struct {
+		gone time.Duration // since the last heartbeat that was answered
+		end  bool
+		then string
+		may  bool
+	}{
+		"a member":                                     {time.Second, false, "", true},
+		"a member that asks to join":                   {time.Second, false, join, true},
+		"who was away":                                 {9 * time.Second, false, "", false},
+		"who was away and asks to join":                {9 * time.Second, false, join, false},
+		"who was away and has an assignment":           {9 * time.Second, false, sync, false},
+		"who was away and is answered":                 {9 * time.Second, false, heartbeat, true},
+		"who was given up":                             {time.Second, true, "", false},
+		"who was given up, and is answered by whoever": {time.Second, true, heartbeat, false},
+		"who was given up and asks to join":            {time.Second, true, join, false},
+		"who was given up and is assigned shards":      {time.Second, true, "assigned", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var f fence
+				answer := func(key kmsg.Key) { f.OnBrokerE2E(kgo.BrokerMetadata{}, int16(key), kgo.BrokerE2E{}) }
+				answer(kmsg.Heartbeat)
+				pass(c.gone)
+				if c.end {
+					f.end()
+				}
+				switch c.then {
+				case heartbeat:
+					answer(kmsg.Heartbeat)
+				case sync:
+					answer(kmsg.SyncGroup)
+				case join:
+					f.OnBrokerWrite(kgo.BrokerMetadata{}, int16(kmsg.JoinGroup), 0, 0, 0, nil)
+				case "assigned":
+					f.assigned()
+				}
+				if may := f.wait(time.Now()) == 0; may != c.may {
+					t.Errorf("may send: %v, want %v", may, c.may)
+				}
+			})
+		})
+	}
 }

@@ -40,6 +40,7 @@ type growing struct {
 	mu      sync.Mutex
 	known   int32                   // partitions of the source, when all was as it should be
 	ids     map[string]kadm.TopicID // as met first, before anything was read
+	deleted map[string]bool         // of these
 	trouble string
 	told    time.Time
 	stage   growth.Stage // that was logged last
@@ -131,7 +132,7 @@ func (w *Worker) lookAtGrowth(ctx context.Context) error {
 		return nil
 	}
 	w.client.ForceMetadataRefresh() // so that the group hears of it, too
-	cut, err := growth.Read(ctx, w.client, w.cfg.Sink, w.cfg.Source)
+	cut, err := growth.Read(ctx, w.aside, w.cfg.Sink, w.cfg.Source)
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (w *Worker) nextCut(ctx context.Context, cut *growth.Cut, count, least int3
 // theirs later. What is committed is looked at first: a move is
 // written before it is committed, so it shows in the ends that are read after.
 func (w *Worker) settledBefore(ctx context.Context, cut *growth.Cut, last bool) (bool, error) {
-	done, err := kafka.CommittedOffsets(ctx, w.client, topics.Group(w.cfg.Sink))
+	done, err := kafka.CommittedOffsets(ctx, w.aside, topics.Group(w.cfg.Sink))
 	if err != nil {
 		return false, fmt.Errorf("committed offsets: %w", err)
 	}
@@ -286,15 +287,17 @@ func (g *growing) gone(have kadm.TopicDetails, names []string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ids == nil {
-		g.ids = map[string]kadm.TopicID{}
+		g.ids, g.deleted = map[string]kadm.TopicID{}, map[string]bool{}
 	}
 	for _, name := range names {
 		met, known := g.ids[name]
 		switch now := have[name]; {
 		case known && errors.Is(now.Err, kerr.UnknownTopicOrPartition):
+			g.deleted[name] = true
 			return name + " was deleted"
 		case now.Err != nil:
 		case known && now.ID != met:
+			g.deleted[name] = true
 			return name + " was deleted and made anew"
 		default:
 			g.ids[name] = now.ID
@@ -303,12 +306,13 @@ func (g *growing) gone(have kadm.TopicDetails, names []string) string {
 	return ""
 }
 
-// id is the topic that was read from, whatever has its name by now: newer
-// brokers know topics by nothing else. Older ones have no ids.
-func (g *growing) id(topic string) kadm.TopicID {
+// id is that of the topic that was met under a name; false once it was deleted,
+// as what is committed by name alone would be of its successor. Brokers before
+// 4.1 take commits by name, and before 2.8 there are no ids.
+func (g *growing) id(topic string) (id kadm.TopicID, there bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.ids[topic]
+	return g.ids[topic], !g.deleted[topic]
 }
 
 // refuse notes why the sink is not ready, and says so once a minute.

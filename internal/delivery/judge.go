@@ -22,7 +22,7 @@ type ruling struct {
 	others  bool // the destination, or that endpoint, answered somebody else since the record's previous attempt
 	breaker bool // the tenant's breaker changed, to state
 	state   breaker.State
-	probed  bool // by a probe
+	probed  bool // the breaker was half open: this was its probe
 	held    bool // the mapping is held: no dead letter
 	began   bool // just now
 	freed   bool // the mapping was held, and is not any more

@@ -159,7 +159,7 @@ func (w *Worker) beginnings(ctx context.Context, topic string, nums []int32) (ma
 	case topic != w.cfg.Source || !w.cfg.FromLatest || w.cfg.From.given:
 		return offsetsOf(ctx, w.admin.ListStartOffsets, topic, nums)
 	}
-	cut, err := growth.Read(ctx, w.client, w.cfg.Sink, w.cfg.Source)
+	cut, err := growth.Read(ctx, w.aside, w.cfg.Sink, w.cfg.Source)
 	if err != nil {
 		return nil, err
 	}

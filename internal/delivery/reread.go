@@ -235,7 +235,8 @@ func (w *Worker) fetchRaw(ctx context.Context, topic string, num int32, offset i
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 0, 1, refetchBytes
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = topic, w.growing.id(topic)
+	t.Topic = topic
+	t.TopicID, _ = w.growing.id(topic)
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = num, offset, refetchBytes
 	t.Partitions = append(t.Partitions, p)

@@ -64,7 +64,9 @@ type Worker struct {
 	admin      *kadm.Client
 	// aside is for moves that the client does not take, or not together, and for
 	// reading again: over the client's connection that would wait behind the
-	// request that the broker sits on, up to fetchMaxWait.
+	// request that the broker sits on, up to fetchMaxWait. It asks for the group's
+	// offsets too: who looks for a coordinator sends heartbeats, which the fence
+	// of the client would take for the worker's.
 	aside    *kgo.Client
 	oversize chan struct{} // held for one of those
 	made     chan struct{} // closed once the two are there: the client calls back before
@@ -80,7 +82,7 @@ type Worker struct {
 	// commits orders a commit before or after a revoke, never across it.
 	// It is no mutex, because it is held while a broker is waited for.
 	commits    chan struct{}
-	member     atomic.Pointer[string] // who this worker was in the group when its shards were assigned
+	member     atomic.Pointer[string] // the member id at the last assignment
 	refused    time.Time              // when it was said last that commits are refused; guarded by commits
 	partitions atomic.Int64           // of each topic of the sink
 	measure    chan struct{}          // partitions were assigned whose ends are not known

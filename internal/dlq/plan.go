@@ -61,8 +61,8 @@ type Plan struct {
 	// letter of their key: they follow it by themselves, and an act reaches
 	// them only by name.
 	Parked int
-	// Behind are letters that were named and wait behind another one, which is
-	// open: sent again, they still wait for it.
+	// Behind are letters of the plan that wait behind an open one which is not
+	// part of it: sent again, they still wait.
 	Behind []Behind
 
 	letters map[int32][]ref // in the order in which they are sent
@@ -235,9 +235,6 @@ func (p *picker) choose(plan *Plan) []*group {
 			break
 		}
 		plan.Matched++
-		if front := p.front(g); front != nil {
-			plan.Behind = append(plan.Behind, Behind{p.at(g), p.at(front)})
-		}
 		if reason := g.refusal(p.selection.MaxRedrives); reason != "" {
 			plan.skip(g, reason)
 			continue
@@ -267,6 +264,7 @@ func (p *picker) at(g *group) string {
 // into adds what was chosen to the plan, in the order of sending.
 func (p *picker) into(plan *Plan, chosen []*group) {
 	var refs []ref
+	sent := map[*group]bool{}
 	for _, g := range chosen {
 		reason := ""
 		switch {
@@ -282,6 +280,12 @@ func (p *picker) into(plan *Plan, chosen []*group) {
 			continue
 		}
 		refs = append(refs, g.ref)
+		sent[g] = true
+	}
+	for _, g := range chosen {
+		if front := p.front(g); sent[g] && front != nil && !sent[front] {
+			plan.Behind = append(plan.Behind, Behind{p.at(g), p.at(front)})
+		}
 	}
 	if len(refs) > 0 {
 		inOrder(refs)

@@ -397,6 +397,12 @@ func TestParkedRecordsAreNoOpenLetters(t *testing.T) {
 	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(2)}}); !slices.Equal(plan.Behind, []dlq.Behind{{Letter: b.at(2).String(), Front: b.at(0).String()}}) {
 		t.Errorf("behind another: %+v", plan.Behind)
 	}
+	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(0), b.at(2)}}); plan.Sendable() != 2 || len(plan.Behind) != 0 {
+		t.Errorf("with the one in front: %+v", plan.Behind)
+	}
+	if plan = b.plan(dlq.Selection{At: []holdfast.Coordinates{b.at(2)}, MaxRedrives: -1}); len(plan.Skipped) != 1 || len(plan.Behind) != 0 {
+		t.Errorf("one that is not sent: %+v", plan.Behind)
+	}
 	shown, err := b.box.Show(b.ctx, b.at(1), false, "")
 	b.must(err)
 	if shown.State != dlq.Parked || !strings.Contains(shown.Message, b.at(0).String()) {

@@ -260,8 +260,8 @@ func (s *search) answer(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-// inTurn orders tracks by when their first copies were written, and what was
-// written at one time as it lies.
+// inTurn orders tracks by the time of their first copies, and what has one time
+// as it lies.
 func inTurn(a, b *track) int {
 	began := func(k *track) int64 {
 		return slices.MinFunc(k.seen, func(a, b sighting) int { return a.written.Compare(b.written) }).written.UnixMilli()
@@ -287,7 +287,10 @@ func (s *search) judge(ctx context.Context, k *track, receipts map[string]record
 	receipt, delivered := receipts[string(record.ReceiptKey(k.target.Name, e.Event.ID))]
 	f.receipt = delivered && !receipt.At.Before(last.written)
 	for _, past := range k.seen {
-		if past.at.Topic == k.target.Letters() && past.e.Parked() {
+		if past.at.Topic != k.target.Letters() {
+			continue
+		}
+		if f.behind = ""; k.target.Park && past.e.Parked() {
 			f.behind = past.e.Message
 		}
 	}

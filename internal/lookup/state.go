@@ -33,7 +33,7 @@ type facts struct {
 	busy        bool            // the group has members
 	disposition dlq.State
 	receipt     bool   // the vendor's answer came after the last move
-	behind      string // which dead letter it waited behind when it was parked, in words; "" if it never was
+	behind      string // which dead letter it was parked behind when it was redriven, in words; "" for none
 	sink        sinkstate.State
 	now         time.Time
 }
@@ -93,12 +93,12 @@ func (f facts) place() (State, string) {
 		return Delivered, "the vendor answered; its offset is settled with those before it"
 	case slices.Contains(f.target.Retry(), at.Topic):
 		return f.inTier()
-	case f.behind != "" && at.Topic == f.target.Redrive(): // it was sent before its turn
-		return Waiting, f.behind + ", unless that one has gone"
-	case f.busy && f.settled.Head() == at.Offset:
-		return InFlight, ""
 	case !f.busy:
 		return Waiting, "no worker of " + f.target.Group() + " is running"
+	case f.behind != "" && at.Topic == f.target.Redrive(): // it was sent before its turn
+		return Waiting, f.behind + ", unless that one has gone"
+	case f.settled.Head() == at.Offset:
+		return InFlight, ""
 	default:
 		return Waiting, ""
 	}

@@ -12,14 +12,14 @@ import (
 // hearWithin bounds how long a broker sits on a request for what is written.
 const hearWithin = 500 * time.Millisecond
 
-// deafAgain is how often it is said that the brokers refuse to tell.
-const deafAgain = time.Minute
+// refusedAgain is how often it is said that the brokers refuse to tell.
+const refusedAgain = time.Minute
 
 // Follow calls each for every record that is written to a topic from now on,
 // until ctx ends. Brokers that are out of reach, and a topic that is not there
 // yet, are waited for. What does not pass by itself, such as a missing right to
-// read, goes to deaf, once a minute.
-func Follow(ctx context.Context, connect []kgo.Opt, topic string, each func(*kgo.Record), deaf func(error)) error {
+// read, goes to refused, once a minute.
+func Follow(ctx context.Context, connect []kgo.Opt, topic string, each func(*kgo.Record), refused func(error)) error {
 	client, err := kgo.NewClient(append(slices.Clip(connect),
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
@@ -37,9 +37,9 @@ func Follow(ctx context.Context, connect []kgo.Opt, topic string, each func(*kgo
 			return nil
 		}
 		fetches.EachRecord(each)
-		if err := fetches.Err(); err != nil && time.Since(said) >= deafAgain {
+		if err := fetches.Err(); err != nil && time.Since(said) >= refusedAgain {
 			said = time.Now()
-			deaf(fmt.Errorf("follow %s: %w", topic, err))
+			refused(fmt.Errorf("follow %s: %w", topic, err))
 		}
 	}
 }

@@ -71,8 +71,8 @@ func Throttles(ctx context.Context, admin *kadm.Client, scanner scan.Scanner, no
 }
 
 // Follow calls each for what a vendor has asked of a sink, as its workers tell of
-// it from now on, until ctx ends. deaf is told where that cannot be heard.
-func Follow(ctx context.Context, connect []kgo.Opt, each func(s State, t Throttle), deaf func(error)) error {
+// it from now on, until ctx ends. refused is told where that may not be read.
+func Follow(ctx context.Context, connect []kgo.Opt, each func(s State, t Throttle), refused func(error)) error {
 	return scan.Follow(ctx, connect, topics.Sinks, func(r *kgo.Record) {
 		var s State
 		if json.Unmarshal(r.Value, &s) != nil {
@@ -81,7 +81,7 @@ func Follow(ctx context.Context, connect []kgo.Opt, each func(s State, t Throttl
 		if t := s.throttle(time.Now()); t != (Throttle{}) {
 			each(s, t)
 		}
-	}, deaf)
+	}, refused)
 }
 
 // Lift takes back what workers of a sink said of throttles, for a person who
