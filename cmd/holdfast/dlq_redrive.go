@@ -304,7 +304,7 @@ func (a *act) progress(ctx context.Context, g *globals, job string) func(dlq.Out
 		told = time.Now()
 		g.note("%s  %d/%d delivered  %d failed  %d to go", job, o.Delivered, o.Sent, o.Failed, o.Pending)
 		if n := len(a.plan.Behind); n > 0 {
-			g.note("%d of them were behind another dead letter of their key when they were sent; Ctrl-C leaves them on their way", n)
+			g.note("%d to go behind another dead letter of the same key; Ctrl-C leaves what is on its way there", n)
 		}
 		if o.Delivered+o.Failed == 0 && !lookup.Busy(ctx, a.conn.admin, a.box.Target.Group()) {
 			g.note("nobody reads %s: is a worker of %s running?", a.box.Target.Redrive(), a.box.Target.Name)

@@ -66,8 +66,8 @@ func (c benchCase) called(name string) bool {
 }
 
 // contenders run in each round of a case, in an order that is turned by one each
-// round: a machine that has worked hard may be slower. Serial delivery is far off and cares for no
-// order of keys: it runs once.
+// round: a machine that has worked hard may be slower. Serial delivery is far off
+// and cares for no order of keys: it runs once.
 func (c benchCase) contenders(round int) []string {
 	list := []string{raw, lanes, engine}
 	first := round % len(list)

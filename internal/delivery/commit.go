@@ -128,7 +128,7 @@ func regrouping(err error) bool {
 // member's commits until all have joined. The generation is read before what is
 // to be committed: if a shard is lost in between, the brokers refuse the old one.
 // Who has become somebody else in the group commits nothing, and sends nothing:
-// all that it has is lost.
+// all that it has is lost. See docs/decisions/0013-membership-past-the-client.md.
 func (w *Worker) commitNow(ctx context.Context, timeout time.Duration, what func() commit) error {
 	member, generation := w.client.GroupMetadata()
 	switch as := w.member.Load(); {

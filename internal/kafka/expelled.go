@@ -17,6 +17,7 @@ var errExpelled = errors.New("the group gave this member up; it begins anew")
 //
 // An assignment that comes under another member id than the one before, for a
 // member that still has something, is refused here, and the client gives all up.
+// See docs/decisions/0013-membership-past-the-client.md.
 type expelled struct {
 	kgo.GroupBalancer
 
