@@ -354,3 +354,45 @@ func TestAPauseIsNoPace(t *testing.T) {
 		}
 	}
 }
+
+// TestAFoundRateIsNotSavedUp: who has little to send beside others that keep the
+// vendor at its limit sends that little at its pace, and no more than one
+// request's worth at once. What a user configured stays as it is.
+func TestAFoundRateIsNotSavedUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		atOnce := func(b *Bucket, cost float64) (n int) {
+			for range 100 { // a hundred a second, of which a third is too much
+				pass(10 * time.Millisecond)
+				b.Accepted(cost)
+				b.Limit() // hears it
+			}
+			for range 3 {
+				pass(10 * time.Millisecond)
+				b.Refused(cost)
+				b.Refused(cost)
+				b.Accepted(cost)
+			}
+			if c := b.Found(); c == rate.Inf || c > rate.Limit(100*cost) {
+				t.Fatalf("found %v/s", c)
+			}
+			b.Limit()
+			pass(time.Minute) // to save up
+			for ; n < 100; n++ {
+				if ok, _ := b.take(time.Now(), cost); !ok {
+					break
+				}
+			}
+			return n
+		}
+		if n := atOnce(Local(Limit{Rate: rate.Inf, Burst: 64}), 1); n < 3 || n > 10 {
+			t.Errorf("%d at once of a rate that was found", n)
+		}
+		if n := atOnce(Local(Limit{Rate: rate.Inf, Burst: 64}), 40); n != 1 {
+			t.Errorf("%d at once where each costs 40", n)
+		}
+		if n := atOnce(Local(Limit{Rate: 1000, Burst: 64}), 1); n != 64 {
+			t.Errorf("%d at once of a configured burst of 64", n)
+		}
+	})
+}

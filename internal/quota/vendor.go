@@ -6,6 +6,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// foundBurst is how much of a rate that was found may be sent at once, where
+// nobody told a burst: a replica with little to send would save up for it, and
+// spend it on a vendor that the others keep at its limit.
+const foundBurst = 100 * time.Millisecond
+
 // vendorSays is what a vendor lets on about its own limit. The configured one
 // is never exceeded for it; less is kept by all replicas, within a round.
 type vendorSays struct {
@@ -14,9 +19,10 @@ type vendorSays struct {
 		share
 		until time.Time
 	}
-	daily *Daily // nil where it is not looked at
-	climb climb  // of a bucket that is not shared; else the granter's counts
-	heard tally  // that climb has not heard yet
+	daily *Daily  // nil where it is not looked at
+	climb climb   // of a bucket that is not shared; else the granter's counts
+	heard tally   // that climb has not heard yet
+	dear  float64 // the most tokens that a request has cost
 }
 
 func newVendorSays(l Limit) vendorSays {
@@ -29,7 +35,13 @@ func newVendorSays(l Limit) vendorSays {
 
 // most lowers a share to what the vendor takes.
 func (v *vendorSays) most(now time.Time, s share) share {
-	s.Rate = max(0, min(s.Rate, float64(v.rate), v.climb.ceiling(now)))
+	if found := v.climb.ceiling(now); found < s.Rate {
+		if s.Rate >= float64(rate.Inf) {
+			s.Burst = min(s.Burst, max(1, v.dear, found*foundBurst.Seconds()))
+		}
+		s.Rate = found
+	}
+	s.Rate = max(0, min(s.Rate, float64(v.rate)))
 	if now.Before(v.window.until) {
 		s = s.atMost(v.window.share)
 	}
@@ -127,6 +139,7 @@ func (b *Bucket) answer(t tally) {
 	defer b.mu.Unlock()
 	if b.local {
 		b.vendor.heard = b.vendor.heard.plus(t)
+		b.vendor.dear = max(b.vendor.dear, t.Tokens)
 		return
 	}
 	b.answers = b.answers.plus(t)
