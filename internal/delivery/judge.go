@@ -95,15 +95,15 @@ func (s *scheduler) land(t *task, o breaker.Outcome, now time.Time) (changed boo
 func (s *scheduler) holdScope(scope holdfast.Scope, t *task, wait time.Duration, why sinkstate.Hold) (held time.Duration, tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, limit := &s.hold, s.limit
+	h, limit, brief := &s.hold, s.limit, float64(briefBackoff)
 	switch e := t.gate.endpoint(scope); {
 	case e != nil:
-		h, limit = &e.hold, e.limit
+		h, limit, brief = &e.hold, e.limit, endpointBackoff
 	case scope == holdfast.ScopeTenant && s.cfg.tenanted():
 		h, limit = &t.tenant.hold, t.tenant.limit
 	}
 	if wait <= 0 {
-		wait = h.backoff(limit.Found())
+		wait = h.backoff(limit.Found(), brief)
 	}
 	now := time.Now()
 	tell = h.extend(now, now.Add(wait), why)

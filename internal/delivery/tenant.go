@@ -107,20 +107,24 @@ type hold struct {
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = time.Minute
-	// briefBackoff is the first wait, in requests, at a rate that was found.
-	briefBackoff = 4
+	// briefBackoff is the first wait, in requests, at a rate that was found. An
+	// endpoint's is shorter: the longer all wait, the smaller is the share that is
+	// refused at a rate that is too high, and the more it looks like chance. Of an
+	// account that replicas share, each sees the refusals of all.
+	briefBackoff    = 4
+	endpointBackoff = 2
 	// tellEvery is how far a hold may go beyond what people were told.
 	tellEvery = time.Minute
 )
 
 // backoff is the wait where the vendor named none: 250ms, 500ms, 1s … 1m. Once
 // the limiter has found the rate that the vendor takes, it begins with the time
-// of four requests: a refusal is what shows the limit now and then, or noise,
+// of a few requests: a refusal is what shows the limit now and then, or noise,
 // and is no reason to stand still for longer.
-func (h *hold) backoff(found rate.Limit) time.Duration {
+func (h *hold) backoff(found rate.Limit, brief float64) time.Duration {
 	first := firstBackoff
 	if found < rate.Inf {
-		first = time.Duration(min(first.Seconds(), briefBackoff/float64(found)) * float64(time.Second))
+		first = time.Duration(min(first.Seconds(), brief/float64(found)) * float64(time.Second))
 	}
 	return min(first<<min(h.streak, 16), maxBackoff)
 }
