@@ -95,8 +95,8 @@ func (c benchCase) warm() int { return min(warmUp, c.Records/4) }
 const longest = 6 * time.Second
 
 // enough time for a case: on a busy machine no further round begins after it,
-// so that a whole run stays within five minutes.
-const enough = 25 * time.Second
+// so that a whole run stays within ten minutes.
+const enough = 70 * time.Second
 
 // filled is how many records a topic of a partition count must hold.
 func filled(partitions int32) int {

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.only, "case", "", "run the cases with this `name` or part of a name: 0ms, 50ms-ordered, hot, backlog")
-	flags.IntVar(&o.rounds, "rounds", 3, "repeat each case; the median counts")
+	flags.IntVar(&o.rounds, "rounds", 9, "repeat each case; the median counts")
 	flags.BoolVar(&o.noGoals, "no-goals", false, "print the figures and judge nothing")
 	flags.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of every contender into this `folder`")
 	flags.IntVar(&o.records, "records", 1_000_000, "records that wait, with -case backlog, parked or due")
