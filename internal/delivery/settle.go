@@ -191,6 +191,9 @@ func dueIn(now time.Time, delay time.Duration) time.Time {
 
 // bury moves the record to the dead letters.
 func (w *Worker) bury(ctx context.Context, t *task) {
+	f := t.env.Failure
+	w.letters.Warn("dead letter", zap.String("event_id", t.env.Event.ID), zap.Stringer("origin", t.env.Event.Origin),
+		zap.String("class", string(f.Class)), zap.Int("status", f.Status), zap.String("code", f.Code), zap.Int("attempts", t.env.Spent))
 	w.meters.bury(t.env)
 	t.env.Due = time.Time{}
 	w.sched.depart(t)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"holdfast.internal"
 	"holdfast.internal/internal/copartition"
@@ -60,6 +61,7 @@ type Worker struct {
 	reconciler sinks.Reconciler // nil if the sink cannot look up
 	batcher    sinks.Batcher    // nil if it takes one record at a time
 	log        *zap.Logger
+	letters    *zap.Logger // of dead letters; says less of many
 	client     *kgo.Client
 	admin      *kadm.Client
 	// aside is for moves that the client does not take, or not together, and for
@@ -93,6 +95,13 @@ type Worker struct {
 	once       sync.Once
 }
 
+// letterLines dead letters a minute have a line in the log each, and of more than
+// that one in 1,000: the topic holds them all.
+const (
+	letterLines = 20
+	oneInMany   = 1000
+)
+
 // New makes a worker and its client; [Worker.Run] starts it.
 func New(cfg Config, deps Deps) (*Worker, error) {
 	cfg = cfg.withDefaults()
@@ -110,6 +119,9 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		made:     make(chan struct{}),
 		oversize: make(chan struct{}, 1),
 	}
+	w.letters = w.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Minute, letterLines, oneInMany)
+	}))
 	w.life, w.endLife = context.WithCancel(context.Background())
 	context.AfterFunc(w.life, w.sched.calls.look) // a batch belongs to no shard
 	w.reconciler, _ = deps.Sink.(sinks.Reconciler)
