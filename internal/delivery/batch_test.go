@@ -140,6 +140,8 @@ func TestP6ALimitHoldsForBatches(t *testing.T) {
 			w.event(strconv.Itoa(i), strconv.Itoa(i), "")
 			pass(50 * time.Millisecond)
 		}
+		c.guard.Lock()
+		defer c.guard.Unlock()
 		c.sent.keeps(t, "the account", 20, 5)
 		if got := c.sent.sum(0, 60*time.Second); got < 60 { // a burst in two seconds
 			t.Errorf("%v requests in a minute", got)

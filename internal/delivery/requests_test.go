@@ -354,6 +354,8 @@ func TestP6ALimitHoldsWhileConnectionsAreMade(t *testing.T) {
 				defer stop()
 				s.produce(1000)
 				pass(60 * time.Second)
+				s.guard.Lock()
+				defer s.guard.Unlock()
 				s.all.keeps(t, "the account", perSecond, burst)
 				used := s.all.sum(5*time.Second, 55*time.Second) / (50 * perSecond)
 				t.Logf("%.3f of the limit used", used)

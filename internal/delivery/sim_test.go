@@ -278,7 +278,10 @@ func (s *sim) take(st step) {
 		s.mu.Unlock()
 	default:
 		s.note(kindDisturbed, nil)
-		s.faults = append(s.faults, armed{st.kind, s.now(), s.cluster.Fault(brokerFaults()[st.kind])})
+		fault := armed{st.kind, s.now(), s.cluster.Fault(brokerFaults()[st.kind])}
+		s.mu.Lock()
+		s.faults = append(s.faults, fault)
+		s.mu.Unlock()
 	}
 }
 
