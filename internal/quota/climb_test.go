@@ -356,13 +356,13 @@ func TestAPauseIsNoPace(t *testing.T) {
 }
 
 // TestAFoundRateIsNotSavedUp: who has little to send beside others that keep the
-// vendor at its limit sends that little at its pace, and no more than one
-// request's worth at once. What a user configured stays as it is.
+// vendor at its limit sends a tenth of a second's worth at once, or one request
+// where that costs more. What a user configured stays as it is.
 func TestAFoundRateIsNotSavedUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		atOnce := func(b *Bucket, cost float64) (n int) {
-			for range 100 { // a hundred a second, of which a third is too much
+			for range 100 { // a hundred a second, until most is refused
 				pass(10 * time.Millisecond)
 				b.Accepted(cost)
 				b.Limit() // hears it

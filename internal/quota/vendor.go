@@ -7,8 +7,8 @@ import (
 )
 
 // foundBurst is how much of a rate that was found may be sent at once, where
-// nobody told a burst: a replica with little to send would save up for it, and
-// spend it on a vendor that the others keep at its limit.
+// nobody told a burst: a replica with little to send would save up, and spend
+// all of it at once on a vendor that the others keep at its limit.
 const foundBurst = 100 * time.Millisecond
 
 // vendorSays is what a vendor lets on about its own limit. The configured one
